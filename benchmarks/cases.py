@@ -1,0 +1,135 @@
+"""The cases: what work each one does, in which unit it is reported, and how often it is repeated.
+
+This is the only place that says so; every subject (Go, C++, Python) implements these sentences, and gets the number of
+repetitions on its command line. A subject does a tenth of the repetitions once before it takes the time, except in
+``parked``, ``blocked_progress`` and ``bintrees``, which start from a fresh process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Unit = Literal["ns", "s", "fraction", "B"]
+Pace = Literal["compiled", "gort", "greenlet", "asyncio", "threads"]
+
+
+@dataclass(frozen=True)
+class Repetitions:
+    """How many operations each kind of subject does at scale 1, chosen so that a run takes a few tenths of a second.
+
+    A kind of subject left at 1 lacks the case and answers so when asked.
+    """
+
+    compiled: int = 1
+    gort: int = 1
+    greenlet: int = 1
+    asyncio: int = 1
+    threads: int = 1
+
+    def at(self, pace: Pace) -> int:
+        """The number of operations for subjects of this pace."""
+        return int(getattr(self, pace))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measurement. ``extras`` names further figures of the same run, with their units."""
+
+    name: str
+    work: str
+    unit: Unit
+    repetitions: Repetitions
+    higher_is_better: bool = False
+    extras: dict[str, Unit] = field(default_factory=dict)
+
+
+CASES: tuple[Case, ...] = (
+    Case(
+        "yield",
+        "Two goroutines yield half of the repetitions each; time per yield.",
+        "ns",
+        Repetitions(compiled=3_000_000, gort=2_000_000, greenlet=1_000_000, asyncio=200_000, threads=6_000),
+    ),
+    Case(
+        "spawn_wait",
+        "Start a goroutine that only calls done() of a wait group, wait for the group, and again; time per goroutine.",
+        "ns",
+        Repetitions(compiled=800_000, gort=600_000, greenlet=30_000, asyncio=60_000, threads=4_000),
+    ),
+    Case(
+        "spawn_batch",
+        "Start 1000 goroutines that only call done() of a wait group, wait for the group, and again; time per goroutine.",
+        "ns",
+        Repetitions(compiled=1_500_000, gort=800_000, greenlet=30_000, asyncio=80_000, threads=4_000),
+    ),
+    Case(
+        "round_trip",
+        "One goroutine sends an integer over an unbuffered channel to another, which sends it back over a second one; time per round trip.",
+        "ns",
+        Repetitions(compiled=1_000_000, gort=1_000_000, greenlet=600_000, asyncio=40_000, threads=5_000),
+    ),
+    Case(
+        "buffered",
+        "One goroutine sends integers over a channel of capacity 128, another receives them; time per integer.",
+        "ns",
+        Repetitions(compiled=8_000_000, gort=4_000_000, asyncio=500_000, threads=150_000),
+    ),
+    Case(
+        "select2",
+        "Two goroutines send half of the repetitions each over an unbuffered channel of their own, "
+        "a third receives all with a two-way select; time per integer.",
+        "ns",
+        Repetitions(compiled=1_500_000, gort=1_000_000, asyncio=40_000),
+    ),
+    Case(
+        "mutex",
+        "One goroutine locks and unlocks a mutex nobody else uses; time per lock and unlock.",
+        "ns",
+        Repetitions(compiled=20_000_000, gort=4_000_000, asyncio=2_000_000, threads=4_000_000),
+    ),
+    Case(
+        "mutex_contended",
+        "Four goroutines lock the same mutex, add one to a counter and unlock it, a quarter of the repetitions each; time per "
+        "lock and unlock.",
+        "ns",
+        Repetitions(compiled=10_000_000, gort=2_000_000, asyncio=1_000_000, threads=2_000_000),
+    ),
+    Case(
+        "mutex_handoff",
+        "As mutex_contended, but the holder yields once before it unlocks, so that the lock always has waiters; time per lock and unlock.",
+        "ns",
+        Repetitions(compiled=1_000_000, gort=500_000, asyncio=60_000, threads=3_000),
+    ),
+    Case(
+        "parked",
+        "Start goroutines that receive from one channel, wait until all are parked, close it and wait until all have ended; "
+        "time per goroutine, and resident memory per goroutine while all are parked.",
+        "ns",
+        Repetitions(compiled=100_000, gort=10_000, greenlet=10_000, asyncio=10_000, threads=2_000),
+        extras={"bytes_each": "B"},
+    ),
+    Case(
+        "blocked_progress",
+        "Two goroutines count and yield while a third sits in time.sleep(0.5); their rate as a fraction of the rate "
+        "while it waits cooperatively. One repetition is one such pause of each kind.",
+        "fraction",
+        Repetitions(gort=2, greenlet=2, asyncio=2, threads=2),
+        higher_is_better=True,
+    ),
+    Case(
+        "bintrees",
+        "Binary trees on the managed heap: a stretch tree of depth 17 and a tree of depth 16 that lives on, then for each depth "
+        "d = 4, 6, .. 16 build and count 2^(20 - d) trees, all in one goroutine; time for the whole.",
+        "s",
+        Repetitions(compiled=1),
+    ),
+)
+
+
+def by_name(name: str) -> Case:
+    """The case called ``name``; ValueError if there is none."""
+    for case in CASES:
+        if case.name == name:
+            return case
+    raise ValueError(f"no case {name!r}; there are {', '.join(case.name for case in CASES)}")

@@ -1,0 +1,3 @@
+module gort.example/benchmarks
+
+go 1.23

@@ -1,0 +1,43 @@
+"""The exceptions of gort. Texts are Go's, without the "panic: " or "fatal error: " prefix."""
+
+from __future__ import annotations
+
+__all__ = ["GortError", "PanicError", "FatalError", "Deadlock", "GoExit", "Panic"]
+
+
+class GortError(Exception):
+    """Base class of what gort itself raises."""
+
+
+class PanicError(GortError, RuntimeError):
+    """What Go raises as a recoverable run-time panic, such as a send on a closed channel."""
+
+
+class FatalError(GortError, RuntimeError):
+    """What ends a Go program, such as the unlock of an unlocked mutex. Nothing was changed when it is raised."""
+
+
+class Deadlock(FatalError):
+    """Nobody is left who could wake anybody.
+
+    ``goroutines`` is the dump: every goroutine with its state, what it waits for and its Python stack.
+    """
+
+    def __init__(self, message: str = "all goroutines are asleep - deadlock!", goroutines: str = "") -> None:
+        super().__init__(message)
+        self.goroutines = goroutines
+
+    def __reduce__(self) -> tuple[type[Deadlock], tuple[str, str]]:
+        return (type(self), (str(self), self.goroutines))
+
+
+class Panic(GortError):
+    """Raised by ``panic(value)``; ``value`` is what was given."""
+
+    def __init__(self, value: object = None) -> None:
+        super().__init__(value)
+        self.value = value
+
+
+class GoExit(BaseException):
+    """How ``goexit()`` and the end of a run unwind a goroutine. Not an error: let it pass."""

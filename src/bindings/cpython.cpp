@@ -1,0 +1,138 @@
+#include "cpython.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+
+#include <cstdlib>
+
+namespace gort::python {
+namespace {
+
+Py_ssize_t code_slot = -1;
+
+#if PY_VERSION_HEX < 0x030c0000
+int get_extra(PyObject* code, void** extra) { return _PyCode_GetExtra(code, code_slot, extra); }
+int set_extra(PyObject* code, void* extra) { return _PyCode_SetExtra(code, code_slot, extra); }
+#else
+int get_extra(PyObject* code, void** extra) { return PyUnstable_Code_GetExtra(code, code_slot, extra); }
+int set_extra(PyObject* code, void* extra) { return PyUnstable_Code_SetExtra(code, code_slot, extra); }
+#endif
+
+}  // namespace
+
+PyThreadState* new_state([[maybe_unused]] char* low, [[maybe_unused]] char* high) {
+  PyThreadState* state = PyThreadState_New(PyInterpreterState_Get());
+  if (!state) {
+    PyErr_NoMemory();
+    return nullptr;
+  }
+#if PY_VERSION_HEX >= 0x030e0000
+  using Protect = int (*)(PyThreadState*, void*, size_t);
+  static auto protect = reinterpret_cast<Protect>(dlsym(RTLD_DEFAULT, "PyUnstable_ThreadState_SetStackProtection"));
+  if (protect && protect(state, low, size_t(high - low)) < 0) PyErr_Clear();
+#elif PY_VERSION_HEX >= 0x030c0000
+  state->c_recursion_remaining = kCallBudget;
+#endif
+  return state;
+}
+
+bool clean_state(PyThreadState* state) {
+  // Destructors may leave new things behind; three rounds, then the state is given up.
+  for (int round = 0; round < 3; round++) {
+    Py_CLEAR(state->dict);
+    if (state->context) {
+      Py_CLEAR(state->context);
+      state->context_ver++;
+    }
+    Py_CLEAR(state->async_gen_firstiter);
+    Py_CLEAR(state->async_gen_finalizer);
+    if (state->c_tracefunc) PyEval_SetTrace(nullptr, nullptr);
+    if (state->c_profilefunc) PyEval_SetProfile(nullptr, nullptr);
+#if PY_VERSION_HEX >= 0x030d0000
+    Py_CLEAR(state->threading_local_key);
+    Py_CLEAR(state->threading_local_sentinel);
+#endif
+    if (PyErr_Occurred()) PyErr_Clear();
+    if (!state->dict && !state->context) break;
+  }
+#if PY_VERSION_HEX < 0x030d0000
+  if (state->on_delete) return false;
+#endif
+  if (state->async_exc) {
+    PyObject* late = state->async_exc;
+    state->async_exc = nullptr;
+    Py_DECREF(late);
+  }
+  return !state->dict && !state->context && state->exc_info == &state->exc_state;
+}
+
+// PyThreadState_SetAsyncExc takes a thread id and hits the first state that has it; several goroutines share their machine's.
+void inject(PyThreadState* state, PyObject* exception) {
+  unsigned long own = state->thread_id;
+  state->thread_id = reinterpret_cast<unsigned long>(state) | 1;
+  PyThreadState_SetAsyncExc(state->thread_id, exception);
+  state->thread_id = own;
+}
+
+PyObject* caller_site(int* offset) {
+#if PY_VERSION_HEX < 0x030c0000
+  PyFrameObject* frame = PyThreadState_GetFrame(PyThreadState_Get());
+  if (!frame) return nullptr;
+  *offset = PyFrame_GetLasti(frame);
+  PyObject* code = reinterpret_cast<PyObject*>(PyFrame_GetCode(frame));
+  Py_DECREF(frame);
+  return code;
+#else
+#if PY_VERSION_HEX < 0x030d0000
+  struct _PyInterpreterFrame* frame = PyThreadState_Get()->cframe->current_frame;
+#else
+  struct _PyInterpreterFrame* frame = PyThreadState_Get()->current_frame;
+#endif
+  if (!frame) return nullptr;
+  *offset = PyUnstable_InterpreterFrame_GetLasti(frame);
+  return PyUnstable_InterpreterFrame_GetCode(frame);
+#endif
+}
+
+void StateKeys::find([[maybe_unused]] PyThreadState* current) {
+  count_ = 0;
+#if PY_VERSION_HEX < 0x030c0000
+  for (unsigned key = 0; key < 1024 && count_ < 4; key++) {
+    if (pthread_getspecific(key) == current) keys_[count_++] = key;
+  }
+#endif
+}
+
+void StateKeys::set_one(unsigned key, PyThreadState* state) { pthread_setspecific(key, state); }
+
+bool request_code_slot() {
+#if PY_VERSION_HEX < 0x030c0000
+  code_slot = _PyEval_RequestCodeExtraIndex(std::free);
+#else
+  code_slot = PyUnstable_Eval_RequestCodeExtraIndex(std::free);
+#endif
+  return code_slot >= 0;
+}
+
+CodeRecord* code_record(PyObject* callable) {
+  if (PyMethod_Check(callable)) callable = PyMethod_GET_FUNCTION(callable);
+  if (!PyFunction_Check(callable) || code_slot < 0) return nullptr;
+  PyObject* code = PyFunction_GET_CODE(callable);
+  void* extra = nullptr;
+  if (get_extra(code, &extra) < 0) {
+    PyErr_Clear();
+    return nullptr;
+  }
+  if (extra) return static_cast<CodeRecord*>(extra);
+  void* memory = std::malloc(sizeof(CodeRecord));
+  if (!memory) return nullptr;
+  auto* record = new (memory) CodeRecord;
+  if (set_extra(code, record) < 0) {
+    PyErr_Clear();
+    std::free(record);
+    return nullptr;
+  }
+  return record;
+}
+
+}  // namespace gort::python

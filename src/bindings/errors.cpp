@@ -1,0 +1,85 @@
+#include "errors.h"
+
+#include "dump.h"
+#include "gort/base/errors.h"
+#include "python_lane.h"
+#include "run.h"
+
+namespace gort::python::errors {
+
+PyObject* GortError;
+PyObject* PanicError;
+PyObject* FatalError;
+PyObject* Deadlock;
+PyObject* GoExit;
+
+bool load() {
+  PyObject* module = PyImport_ImportModule("gort.errors");
+  if (!module) return false;
+  struct {
+    const char* name;
+    PyObject** where;
+  } wanted[] = {{"GortError", &GortError}, {"PanicError", &PanicError}, {"FatalError", &FatalError},
+                {"Deadlock", &Deadlock}, {"GoExit", &GoExit}};
+  for (auto& item : wanted) {
+    *item.where = PyObject_GetAttrString(module, item.name);
+    if (!*item.where) return false;
+  }
+  Py_DECREF(module);
+  return true;
+}
+
+namespace {
+PyObject* prepared_dump = nullptr;   // guarded by the GIL
+}
+
+void prepare_deadlock() {
+  PyObject* dump = dump_goroutines();
+  if (!dump) PyErr_Clear();
+  Py_XSETREF(prepared_dump, dump);
+}
+
+void raise_deadlock() {
+  PyObject* dump = prepared_dump ? prepared_dump : dump_goroutines();
+  prepared_dump = nullptr;
+  if (!dump) return;
+  PyObject* error = PyObject_CallFunction(Deadlock, "sO", "all goroutines are asleep - deadlock!", dump);
+  Py_DECREF(dump);
+  if (!error) return;
+  note_deadlock(error);
+  PyErr_SetObject(Deadlock, error);
+  Py_DECREF(error);
+}
+
+PyObject* translate() {
+  try {
+    throw;
+  } catch (const gort::Deadlock&) {
+    raise_deadlock();
+  } catch (const Panic& panic) {
+    PyErr_SetString(PanicError, panic.what());
+  } catch (const Fatal& fatal) {
+    PyErr_SetString(FatalError, fatal.what());
+  } catch (const gort::GoExit&) {
+    PyErr_SetNone(GoExit);
+  } catch (const Interrupted&) {
+    raise_outcome(Outcome::Interrupted);
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+  return nullptr;
+}
+
+PyObject* bad_type(const char* function, const char* argument, const char* what, PyObject* got) {
+  PyErr_Format(PyExc_TypeError, "%s: %s must be %s, got %.200s", function, argument, what, Py_TYPE(got)->tp_name);
+  return nullptr;
+}
+
+PyObject* bad_value(const char* function, const char* argument, const char* what, PyObject* got) {
+  PyErr_Format(PyExc_ValueError, "%s: %s must be %s, got %R", function, argument, what, got);
+  return nullptr;
+}
+
+}  // namespace gort::python::errors

@@ -1,0 +1,27 @@
+// gort's Python exceptions (defined in gort/errors.py) and the translation of the core's.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+namespace gort::python::errors {
+
+// Borrowed references, valid after load().
+extern PyObject* GortError;
+extern PyObject* PanicError;
+extern PyObject* FatalError;
+extern PyObject* Deadlock;
+extern PyObject* GoExit;
+
+bool load();                    // imports gort.errors; false with an exception set
+void prepare_deadlock();        // makes the dump for the next raise_deadlock
+void raise_deadlock();          // sets Deadlock with the dump
+
+// translate sets the Python exception for the C++ exception being handled and returns null. Call inside a catch block.
+PyObject* translate();
+
+// Argument errors in one voice: "<function>: <argument> must be <what>, got <value>".
+PyObject* bad_type(const char* function, const char* argument, const char* what, PyObject* got);
+PyObject* bad_value(const char* function, const char* argument, const char* what, PyObject* got);
+
+}  // namespace gort::python::errors

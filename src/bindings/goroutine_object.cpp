@@ -1,0 +1,366 @@
+#include "goroutine_object.h"
+
+#include <structmember.h>
+
+#include <new>
+
+#include "arguments.h"
+#include "dump.h"
+#include "errors.h"
+#include "run.h"
+
+namespace gort::python {
+
+PyTypeObject* goroutine_type = nullptr;
+
+namespace {
+
+GoroutineObject* as_goroutine(PyObject* object) { return reinterpret_cast<GoroutineObject*>(object); }
+
+GoroutineObject* new_object() {
+  auto* object = reinterpret_cast<GoroutineObject*>(goroutine_type->tp_alloc(goroutine_type, 0));
+  if (!object) return nullptr;
+  new (&object->joiners) WaitQueue;
+  new (&object->joiners_lock) SpinLock(LockRank::Sync);
+  return object;
+}
+
+// Lets everybody know that the goroutine has ended.
+void mark_ended(GoroutineObject* object) {
+  object->g = nullptr;
+  for (;;) {
+    object->joiners_lock.lock();
+    Waiter* waiter = object->joiners.pop_claimed();
+    G* joiner = waiter ? waiter->g : nullptr;
+    object->joiners_lock.unlock();
+    if (!joiner) break;
+    ready(joiner);
+  }
+}
+
+// The body of every Python goroutine, on its own fiber and thread state.
+void goroutine_main(G* g) {
+  Frame* frame = frame_of(g);
+  GoroutineObject* object = frame->object;
+  if (!(g->requests.load(std::memory_order_acquire) & G::kExit)) {
+    PyObject* result = nullptr;
+    if (PyContext_Enter(object->context) == 0) {
+      PyObject* call = object->call;
+      Py_INCREF(call);
+      Py_ssize_t names = object->keyword_names ? PyTuple_GET_SIZE(object->keyword_names) : 0;
+      Py_ssize_t count = PyTuple_GET_SIZE(call) - 1 - names;
+      PyObject** items = reinterpret_cast<PyTupleObject*>(call)->ob_item;
+      result = PyObject_Vectorcall(items[0], items + 1, size_t(count), object->keyword_names);
+      Py_DECREF(call);
+      if (!result) report_uncaught(g, object);
+      Py_XDECREF(result);
+      if (PyContext_Exit(object->context) < 0) PyErr_Clear();
+    } else {
+      report_uncaught(g, object);
+    }
+  }
+  // The record goes with the code object; the last slice is counted while it is there.
+  lane().hooks()->slice_ended(this_machine(), g);
+  if (object->ended) object->ended(object->whom);
+  Py_CLEAR(object->whom);
+  frame->record = nullptr;
+  Py_CLEAR(object->call);
+  Py_CLEAR(object->keyword_names);
+  Py_CLEAR(object->context);
+  if (!clean_state(frame->state)) frame->spoiled = true;
+  frame->object = nullptr;
+  mark_ended(object);
+  Py_DECREF(object);
+}
+
+int created_line(GoroutineObject* object) {
+  return PyCode_Addr2Line(reinterpret_cast<PyCodeObject*>(object->created_code), object->created_offset);
+}
+
+}  // namespace
+
+GoroutineObject* new_call(const char* caller, PyObject* const* args, Py_ssize_t nargs, PyObject* keyword_names) {
+  if (nargs < 1) {
+    PyErr_Format(PyExc_TypeError, "%s: a function is needed: %s(fn, *args, **kwargs)", caller, caller);
+    return nullptr;
+  }
+  PyObject* function = args[0];
+  if (function == Py_None) {
+    PyErr_SetString(errors::FatalError, "go of nil func value");
+    return nullptr;
+  }
+  if (!PyCallable_Check(function)) {
+    errors::bad_type(caller, "fn", "callable", function);
+    return nullptr;
+  }
+  if (PyFunction_Check(function) &&
+      (reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(function))->co_flags & CO_COROUTINE)) {
+    PyErr_Format(PyExc_TypeError, "%s: fn must be a plain function, got the coroutine function %R; call it through asyncio.run",
+                 caller, function);
+    return nullptr;
+  }
+  if (!machine()) return nullptr;
+  if (is_closed()) {
+    PyErr_Format(PyExc_RuntimeError, "%s: the interpreter is shutting down", caller);
+    return nullptr;
+  }
+
+  GoroutineObject* object = new_object();
+  if (!object) return nullptr;
+  Py_ssize_t names = keyword_names ? PyTuple_GET_SIZE(keyword_names) : 0;
+  object->call = PyTuple_New(nargs + names);
+  if (!object->call) {
+    Py_DECREF(object);
+    return nullptr;
+  }
+  for (Py_ssize_t i = 0; i < nargs + names; i++) PyTuple_SET_ITEM(object->call, i, Py_NewRef(args[i]));
+  object->keyword_names = Py_XNewRef(names ? keyword_names : nullptr);
+  object->context = PyContext_CopyCurrent();
+  if (!object->context) {
+    Py_DECREF(object);
+    return nullptr;
+  }
+  remember_creation(object);
+  return object;
+}
+
+bool start_call(GoroutineObject* object) {
+  G* g;
+  try {
+    g = lane().new_goroutine();
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+    return false;
+  }
+  if (!prepare_frame(g)) {
+    lane().discard(g);
+    return false;
+  }
+  Frame* frame = frame_of(g);
+  object->g = g;
+  object->id = g->id.load(std::memory_order_relaxed);
+  object->parent_id = g->parent_id;
+  frame->object = reinterpret_cast<GoroutineObject*>(Py_NewRef(object));
+  frame->record = code_record(PyTuple_GET_ITEM(object->call, 0));
+  g->entry = goroutine_main;
+  lane().start(g);
+  return true;
+}
+
+PyObject* go(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* keyword_names) {
+  GoroutineObject* object = new_call("go", args, nargs, keyword_names);
+  if (object && !start_call(object)) Py_CLEAR(object);
+  return reinterpret_cast<PyObject*>(object);
+}
+
+PyObject* object_of(G* g) {
+  if (g->lane != &lane()) return nullptr;
+  Frame* frame = frame_of(g);
+  if (!frame) return nullptr;
+  if (!frame->object) {
+    if (!g->own_machine) return nullptr;
+    GoroutineObject* object = new_object();
+    if (!object) return nullptr;
+    object->g = g;
+    object->id = g->id.load(std::memory_order_relaxed);
+    frame->object = object;   // kept for the life of the thread
+  }
+  return Py_NewRef(reinterpret_cast<PyObject*>(frame->object));
+}
+
+PyObject* current_object() {
+  M* m = machine();
+  return m ? object_of(m->current) : nullptr;
+}
+
+std::string creation_text(GoroutineObject* object) {
+  if (!object->created_code) return "";
+  auto* code = reinterpret_cast<PyCodeObject*>(object->created_code);
+  const char* name = PyUnicode_AsUTF8(code->co_qualname);
+  const char* file = PyUnicode_AsUTF8(code->co_filename);
+  if (!name || !file) PyErr_Clear();
+  return std::string("created by ") + (name ? name : "?") + " in goroutine " + std::to_string(object->parent_id) + "\n\t" +
+         (file ? file : "?") + ":" + std::to_string(created_line(object)) + "\n";
+}
+
+// ---------------------------------------------------------------- the type
+
+namespace {
+
+int goroutine_traverse(PyObject* self, visitproc visit, void* arg) {
+  GoroutineObject* object = as_goroutine(self);
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(object->call);
+  Py_VISIT(object->keyword_names);
+  Py_VISIT(object->context);
+  Py_VISIT(object->name);
+  Py_VISIT(object->labels);
+  Py_VISIT(object->whom);
+  return 0;
+}
+
+int goroutine_clear(PyObject* self) {
+  GoroutineObject* object = as_goroutine(self);
+  if (object->g) return 0;   // its function is running
+  Py_CLEAR(object->call);
+  Py_CLEAR(object->keyword_names);
+  Py_CLEAR(object->context);
+  Py_CLEAR(object->name);
+  Py_CLEAR(object->labels);
+  Py_CLEAR(object->created_code);
+  Py_CLEAR(object->whom);
+  return 0;
+}
+
+void goroutine_dealloc(PyObject* self) {
+  PyObject_GC_UnTrack(self);
+  GoroutineObject* object = as_goroutine(self);
+  if (object->weak_references) PyObject_ClearWeakRefs(self);
+  object->g = nullptr;
+  goroutine_clear(self);
+  PyTypeObject* type = Py_TYPE(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+Status status_now(GoroutineObject* object) {
+  return object->g ? object->g->status.load(std::memory_order_relaxed) : Status::Dead;
+}
+
+PyObject* goroutine_repr(PyObject* self) {
+  GoroutineObject* object = as_goroutine(self);
+  const char* state = status_text(status_now(object));
+  if (status_now(object) == Status::Waiting) {
+    WaitReason reason = object->g->wait_reason.load(std::memory_order_relaxed);
+    if (reason != WaitReason::None) state = wait_reason_text(reason);
+  }
+  if (object->name) return PyUnicode_FromFormat("<Goroutine %llu %R [%s]>", object->id, object->name, state);
+  return PyUnicode_FromFormat("<Goroutine %llu [%s]>", object->id, state);
+}
+
+PyObject* get_id(PyObject* self, void*) { return PyLong_FromUnsignedLongLong(as_goroutine(self)->id); }
+
+PyObject* get_parent_id(PyObject* self, void*) { return PyLong_FromUnsignedLongLong(as_goroutine(self)->parent_id); }
+
+PyObject* get_name(PyObject* self, void*) {
+  GoroutineObject* object = as_goroutine(self);
+  if (object->name) return Py_NewRef(object->name);
+  if (object->call) {
+    PyObject* name = PyObject_GetAttrString(PyTuple_GET_ITEM(object->call, 0), "__qualname__");
+    if (name) return name;
+    PyErr_Clear();
+  }
+  return PyUnicode_FromFormat("goroutine %llu", object->id);
+}
+
+int set_name(PyObject* self, PyObject* value, void*) {
+  if (value && !PyUnicode_Check(value)) {
+    errors::bad_type("Goroutine", "name", "str", value);
+    return -1;
+  }
+  Py_XSETREF(as_goroutine(self)->name, Py_XNewRef(value));
+  return 0;
+}
+
+PyObject* get_status(PyObject* self, void*) { return PyUnicode_FromString(status_text(status_now(as_goroutine(self)))); }
+
+PyObject* get_wait_reason(PyObject* self, void*) {
+  GoroutineObject* object = as_goroutine(self);
+  if (status_now(object) != Status::Waiting) return PyUnicode_FromString("");
+  return PyUnicode_FromString(wait_reason_text(object->g->wait_reason.load(std::memory_order_relaxed)));
+}
+
+PyObject* get_labels(PyObject* self, void*) {
+  GoroutineObject* object = as_goroutine(self);
+  if (!object->labels && !(object->labels = PyDict_New())) return nullptr;
+  return Py_NewRef(object->labels);
+}
+
+PyObject* get_created_at(PyObject* self, void*) {
+  GoroutineObject* object = as_goroutine(self);
+  if (!object->created_code) Py_RETURN_NONE;
+  auto* code = reinterpret_cast<PyCodeObject*>(object->created_code);
+  return PyUnicode_FromFormat("%U:%d", code->co_filename, created_line(object));
+}
+
+PyObject* goroutine_stack(PyObject* self, PyObject*) {
+  GoroutineObject* object = as_goroutine(self);
+  if (!object->g) return PyUnicode_FromString("");
+  std::string text = header_line(*object->g, nanotime()) + "\n" + frames_of(object->g) + creation_text(object);
+  return PyUnicode_DecodeUTF8(text.data(), Py_ssize_t(text.size()), "replace");
+}
+
+// Parks. Raw slot: never through pybind11.
+PyObject* goroutine_join(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* names) {
+  GoroutineObject* object = as_goroutine(self);
+  Nanos deadline;
+  if (!parse_timeout("join", args, nargs, names, &deadline)) return nullptr;
+  M* m = machine();
+  if (!m) return nullptr;
+  object->joiners_lock.lock();
+  if (!object->g) {
+    object->joiners_lock.unlock();
+    Py_RETURN_NONE;
+  }
+  Waiter waiter(m->current);
+  object->joiners.push(&waiter);
+  Outcome outcome = park(&object->joiners_lock, {.reason = WaitReason::Join, .on = object, .deadline = deadline});
+  if (outcome == Outcome::Fired) {
+    after_wait();
+    Py_RETURN_NONE;
+  }
+  object->joiners_lock.lock();
+  object->joiners.remove(&waiter);
+  object->joiners_lock.unlock();
+  return raise_outcome(outcome);
+}
+
+PyObject* refuse_reduce(PyObject* self, PyObject*) {
+  PyErr_Format(PyExc_TypeError, "cannot pickle or copy %s objects", Py_TYPE(self)->tp_name);
+  return nullptr;
+}
+
+PyMethodDef methods[] = {
+    {"join", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(goroutine_join)), METH_FASTCALL | METH_KEYWORDS,
+     "join(timeout=None)\n--\n\nPark until the goroutine has ended. TimeoutError when timeout (seconds) passes first."},
+    {"stack", goroutine_stack, METH_NOARGS,
+     "stack()\n--\n\nThe goroutine's state and Python stack in Go's traceback format; '' when it has ended."},
+    {"__reduce__", refuse_reduce, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef properties[] = {
+    {"id", get_id, nullptr, "The goroutine's number; never reused.", nullptr},
+    {"parent_id", get_parent_id, nullptr, "The number of the goroutine that started it.", nullptr},
+    {"name", get_name, set_name, "A name for humans; the function's unless set.", nullptr},
+    {"status", get_status, nullptr, "One of Go's words: idle, runnable, running, syscall, waiting, dead.", nullptr},
+    {"wait_reason", get_wait_reason, nullptr, "Why it waits, in Go's words; '' unless status is 'waiting'.", nullptr},
+    {"labels", get_labels, nullptr, "A dict for the program's own labels.", nullptr},
+    {"created_at", get_created_at, nullptr, "'file:line' of the call of go(); None for plain threads.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyMemberDef members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(GoroutineObject, weak_references), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr}};
+
+PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>("A goroutine, as returned by go() and current().")},
+                       {Py_tp_traverse, reinterpret_cast<void*>(goroutine_traverse)},
+                       {Py_tp_clear, reinterpret_cast<void*>(goroutine_clear)},
+                       {Py_tp_dealloc, reinterpret_cast<void*>(goroutine_dealloc)},
+                       {Py_tp_repr, reinterpret_cast<void*>(goroutine_repr)},
+                       {Py_tp_methods, methods},
+                       {Py_tp_getset, properties},
+                       {Py_tp_members, members},
+                       {0, nullptr}};
+
+PyType_Spec spec = {"gort.Goroutine", sizeof(GoroutineObject), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+                    slots};
+
+}  // namespace
+
+bool add_goroutine_type(PyObject* module) {
+  goroutine_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  return goroutine_type && PyModule_AddType(module, goroutine_type) == 0;
+}
+
+}  // namespace gort::python

@@ -1,0 +1,247 @@
+#include "python_lane.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "errors.h"
+
+namespace gort::python {
+namespace {
+
+// What an M of the Python lane carries.
+struct Thread {
+  PyThreadState* state = nullptr;   // of the scheduler stack
+  unsigned long id = 0;             // what threading.get_ident() says on this thread
+  PyGILState_STATE ensured{};
+};
+Thread* thread_of(M* m) { return static_cast<Thread*>(m->lane_data); }
+
+Lane* python_lane = nullptr;
+StateKeys keys;
+std::atomic<int64_t> states{0};     // thread states that belong to goroutines and pool machines
+std::atomic<bool> closed{false};
+pthread_t main_thread;
+
+class PythonLane final : public LaneHooks {
+ public:
+  void machine_start(M* m) override {
+    auto* thread = new Thread;
+    m->lane_data = thread;
+    thread->ensured = PyGILState_Ensure();
+    thread->state = PyThreadState_Get();
+    thread->id = PyThread_get_thread_ident();
+    states.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  void machine_stop(M* m) override {
+    Thread* thread = thread_of(m);
+    states.fetch_sub(1, std::memory_order_relaxed);
+    PyGILState_Release(thread->ensured);
+    m->lane_data = nullptr;
+    delete thread;
+  }
+
+  void acquire(M* m) override { PyEval_RestoreThread(thread_of(m)->state); }
+  void release(M*) override { PyEval_SaveThread(); }
+
+  void relax(M*) override {
+    PyThreadState* state = PyEval_SaveThread();
+    usleep(20);
+    PyEval_RestoreThread(state);
+  }
+
+  void switched(M* m, G* to) override {
+    Thread* thread = thread_of(m);
+    PyThreadState* state = to ? frame_of(to)->state : thread->state;
+    PyThreadState_Swap(state);
+    keys.set(state);
+    if (state->thread_id != thread->id) state->thread_id = thread->id;
+  }
+
+  bool lendable(G* g) override {
+    CodeRecord* record = frame_of(g)->record;
+    return record && !record->blocked && record->clean_slices >= kTrustedSlices;
+  }
+
+  void slice_ended(M* m, G* g) override {
+    CodeRecord* record = frame_of(g)->record;
+    if (record && !m->own && record->clean_slices < kTrustedSlices) record->clean_slices++;
+  }
+
+  bool in_foreign_code(G* g) override {
+    PyThreadState* state = frame_of(g)->state;
+    return state && !is_attached(state);
+  }
+
+  void seen_blocked(G* g) override {
+    if (CodeRecord* record = frame_of(g)->record) record->blocked = true;
+  }
+
+  bool interrupted(M* m) override {
+    if (!pthread_equal(m->thread, main_thread)) return false;
+    return PyErr_CheckSignals() < 0;
+  }
+
+  // Whether any Python thread that is not ours could still call us. Our own plain threads are counted by the runtime.
+  bool others_may_wake(M*) override {
+    int64_t all = 0, attached = 0;
+    for (PyThreadState* s = PyInterpreterState_ThreadHead(PyInterpreterState_Get()); s; s = PyThreadState_Next(s)) all++;
+    python_lane->for_each_machine([&](M& m) { attached += m.own != nullptr; });
+    return all > states.load(std::memory_order_relaxed) + attached;
+  }
+
+  // The dump is made now, while everybody still shows what it waits for.
+  void deadlocked(M*) override { errors::prepare_deadlock(); }
+
+  void dead(G* g) override {
+    Frame* frame = frame_of(g);
+    if (!frame || !frame->state) return;
+    PyThreadState_Clear(frame->state);
+    PyThreadState_Delete(frame->state);
+    frame->state = nullptr;
+    states.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+  void forget_thread(G* g, M* m) override {
+    delete frame_of(g);
+    delete thread_of(m);
+  }
+};
+
+M* attach() {
+  M* m = Runtime::get().attach_thread(*python_lane);
+  auto* thread = new Thread;
+  thread->state = PyThreadState_Get();
+  thread->id = PyThread_get_thread_ident();
+  m->lane_data = thread;
+  auto* frame = new Frame;
+  frame->state = thread->state;
+  m->own->lane_data = frame;
+  return m;
+}
+
+// --- SIGINT during a run
+
+std::atomic<M*> interrupt_target{nullptr};
+struct sigaction python_action;
+
+// Runs on whichever thread the signal hits. Python's own handler only sets a flag; on 3.13 and later that is seen only by the
+// main thread's own state, which may be parked while its thread runs other goroutines.
+void on_interrupt(int number, siginfo_t* info, void* context) {
+  int error = errno;
+  if (python_action.sa_flags & SA_SIGINFO) python_action.sa_sigaction(number, info, context);
+  else if (python_action.sa_handler != SIG_DFL && python_action.sa_handler != SIG_IGN) python_action.sa_handler(number);
+  if (M* m = interrupt_target.load(std::memory_order_acquire)) {
+    m->attention.store(true, std::memory_order_release);
+    m->wake.set();
+  }
+  errno = error;
+}
+
+}  // namespace
+
+Lane& lane() { return *python_lane; }
+
+bool create_lane() {
+  if (python_lane) return true;
+  main_thread = pthread_self();
+  keys.find(PyThreadState_Get());
+  if (!request_code_slot()) {
+    PyErr_SetString(PyExc_ImportError, "gort: no free slot for code objects' extra data in this interpreter");
+    return false;
+  }
+  Runtime& runtime = Runtime::get();
+  python_lane = new Lane("python", kStackSize, new PythonLane);
+  python_lane->resize(1, runtime.seed());
+  runtime.set_python_lane(python_lane);
+  return true;
+}
+
+M* machine() {
+  M* m = this_machine();
+  if (m && m->lane == python_lane) [[likely]] return m;
+  if (!m) return attach();
+  PyErr_SetString(PyExc_RuntimeError,
+                  "gort: this thread belongs to a native goroutine; call Python from a goroutine started with gort.go");
+  return nullptr;
+}
+
+bool prepare_frame(G* g) {
+  Frame* frame = frame_of(g);
+  if (!frame) g->lane_data = frame = new Frame;
+  if (frame->spoiled) {
+    PyThreadState_Clear(frame->state);
+    PyThreadState_Delete(frame->state);
+    frame->state = nullptr;
+    frame->spoiled = false;
+    states.fetch_sub(1, std::memory_order_relaxed);
+  }
+  if (frame->state) return true;
+  frame->state = new_state(g->fiber.stack.low, g->fiber.stack.high);
+  if (!frame->state) return false;
+  states.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+PyObject* raise_outcome(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::TimedOut:
+      PyErr_SetString(PyExc_TimeoutError, "timed out");
+      break;
+    case Outcome::Interrupted:
+      if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
+      break;
+    case Outcome::Exit:
+      PyErr_SetNone(errors::GoExit);
+      break;
+    case Outcome::Deadlock:
+      errors::raise_deadlock();
+      break;
+    default:
+      PyErr_SetString(PyExc_SystemError, "gort: a wait ended without an outcome");
+  }
+  return nullptr;
+}
+
+void keep_interrupt() {
+  bool keyboard = PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
+  if (keyboard) {
+    PyErr_Clear();
+    PyErr_SetInterruptEx(SIGINT);
+  } else {
+    PyErr_WriteUnraisable(nullptr);
+  }
+}
+
+void watch_interrupts(M* main_machine) {
+  if (!pthread_equal(pthread_self(), main_thread)) return;
+  sigaction(SIGINT, nullptr, &python_action);
+  if (!(python_action.sa_flags & SA_SIGINFO) &&
+      (python_action.sa_handler == SIG_DFL || python_action.sa_handler == SIG_IGN)) {
+    return;
+  }
+  interrupt_target.store(main_machine, std::memory_order_release);
+  struct sigaction ours = python_action;
+  ours.sa_sigaction = on_interrupt;
+  ours.sa_flags |= SA_SIGINFO | SA_ONSTACK;
+  sigaction(SIGINT, &ours, nullptr);
+}
+
+void unwatch_interrupts() {
+  if (!interrupt_target.exchange(nullptr)) return;
+  struct sigaction now;
+  sigaction(SIGINT, nullptr, &now);
+  // The program may have installed a handler of its own meanwhile; that one stays.
+  if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_interrupt) sigaction(SIGINT, &python_action, nullptr);
+}
+
+PyFrameObject* innermost_frame(G* g) {
+  Frame* frame = frame_of(g);
+  return frame && frame->state ? PyThreadState_GetFrame(frame->state) : nullptr;
+}
+
+void close_lane() { closed.store(true); }
+
+}  // namespace gort::python

@@ -1,0 +1,68 @@
+// The Python lane: Python functions on fibers that migrate between OS threads, one PyThreadState per goroutine.
+//
+// This file and python_lane.cpp alone know thread states. The rules (python side of sched/lane.h):
+//  1. The stack is switched first, the thread state second, on the new stack: PyThreadState_Swap releases the GIL for a moment on
+//     3.12 and later, and by then the old goroutine must be completely saved.
+//  2. A machine leaves a goroutine through the thread state of its own thread (its scheduler stack) before it releases the GIL,
+//     so a goroutine's state is never the one that waits for the GIL on behalf of the scheduler.
+//  3. A plain thread's goroutine keeps the thread's own state.
+//  4. No core lock is held where the GIL may be released.
+// There is one place where a state is exchanged (PythonLane::switched); a faster exchange would go there.
+#pragma once
+
+#include "cpython.h"
+#include "gort/sched/runtime.h"
+
+namespace gort::python {
+
+struct GoroutineObject;
+
+// What a G of the Python lane carries: pooled with the G.
+struct Frame {
+  PyThreadState* state = nullptr;
+  GoroutineObject* object = nullptr;    // owned while the goroutine lives
+  CodeRecord* record = nullptr;         // of its function; may be null
+  bool spoiled = false;                 // the state cannot be used again
+};
+inline Frame* frame_of(G* g) { return static_cast<Frame*>(g->lane_data); }
+
+// A function counts as one that does not block once so many of its time slices went by on pool machines without
+// being seen in foreign code; then waiting plain threads may run it themselves (api.md section 7, lending).
+inline constexpr uint32_t kTrustedSlices = 64;
+
+// Creates the lane. Starts no thread. False with an exception set on failure.
+bool create_lane();
+Lane& lane();
+
+// The calling thread's machine; a plain thread becomes a goroutine here. Null with RuntimeError set on a native goroutine.
+M* machine();
+
+// The calling goroutine. REQUIRES: machine() succeeded in this call.
+inline G* self() { return machine()->current; }
+
+// prepare_frame gives g a thread state. False with an exception set on failure.
+bool prepare_frame(G* g);
+
+// raise_outcome sets the Python exception for a wait that did not end with Fired, and returns null.
+// Interrupted: the exception of the signal handler that is already set, or KeyboardInterrupt.
+PyObject* raise_outcome(Outcome outcome);
+
+// keep_interrupt puts back a signal's exception that came while a wait ended well (the value is returned, the interrupt stays pending).
+void keep_interrupt();
+
+// Wraps the result of a wait that ended with Fired.
+inline void after_wait() {
+  if (PyErr_Occurred()) [[unlikely]] keep_interrupt();
+}
+
+// While a run() is on: SIGINT reaches goroutine 1's wait wherever the main thread is (python_lane.cpp).
+void watch_interrupts(M* main_machine);
+void unwatch_interrupts();
+
+// stack_of gives a new reference to the innermost frame of a goroutine, or null. GIL held.
+PyFrameObject* innermost_frame(G* g);
+
+// Ends the lane's dealings with the interpreter: nobody runs Python for us any more (atexit).
+void close_lane();
+
+}  // namespace gort::python

@@ -1,0 +1,9 @@
+#include "register.h"
+
+namespace gort::python {
+
+bool register_all(pybind11::module_& m) {
+  return register_heap(m) && register_observe(m);
+}
+
+}  // namespace gort::python

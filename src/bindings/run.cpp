@@ -1,0 +1,396 @@
+#include "run.h"
+
+#include <signal.h>
+
+#include <string>
+#include <vector>
+
+#include "arguments.h"
+#include "errors.h"
+#include "gort/sched/choice.h"
+#include "gort/sched/go.h"
+#include "gort/sched/run_group.h"
+
+namespace gort::python {
+namespace {
+
+// The run that is going on; guarded by the GIL.
+struct Run {
+  RunGroup* group = nullptr;
+  M* machine = nullptr;
+  G* main = nullptr;
+  PyObject* panic = nullptr;      // the exception that ended the run, with its traceback
+  PyObject* deadlock = nullptr;
+  PyObject* old_handler = nullptr;   // of SIGINT, while ours is installed
+  uint64_t thread_id = 0;         // main's id outside the run
+  int old_procs = 0;
+  bool stopping = false;
+};
+Run* current_run = nullptr;
+bool closed = false;
+
+// The normalised exception being raised, taken out of the thread state. New reference.
+PyObject* take_exception() {
+#if PY_VERSION_HEX >= 0x030c0000
+  return PyErr_GetRaisedException();
+#else
+  PyObject *type, *value, *traceback;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  if (traceback) PyException_SetTraceback(value, traceback);
+  Py_XDECREF(type);
+  Py_XDECREF(traceback);
+  return value;
+#endif
+}
+
+// Raises it again; steals the reference.
+void put_exception(PyObject* error) {
+#if PY_VERSION_HEX >= 0x030c0000
+  PyErr_SetRaisedException(error);
+#else
+  PyErr_Restore(Py_NewRef(reinterpret_cast<PyObject*>(Py_TYPE(error))), error, PyException_GetTraceback(error));
+#endif
+}
+
+void add_note(PyObject* error, const std::string& note) {
+  PyObject* result = PyObject_CallMethod(error, "add_note", "s", note.c_str());
+  if (!result) PyErr_Clear();
+  Py_XDECREF(result);
+}
+
+void call_panichook(GoroutineObject* object, PyObject* error) {
+  PyObject* module = PyImport_ImportModule("gort");
+  PyObject* hook = module ? PyObject_GetAttrString(module, "panichook") : nullptr;
+  PyObject* result = hook ? PyObject_CallFunctionObjArgs(hook, reinterpret_cast<PyObject*>(object), error, nullptr) : nullptr;
+  if (!result) PyErr_WriteUnraisable(hook);
+  Py_XDECREF(result);
+  Py_XDECREF(hook);
+  Py_XDECREF(module);
+}
+
+// --- parsing
+
+struct Options {
+  PyObject* procs = nullptr;
+  PyObject* seed = nullptr;
+  PyObject* grace = nullptr;
+};
+
+// Splits run's own keywords from main's. False with an exception set.
+bool split_keywords(PyObject* const* args, Py_ssize_t nargs, PyObject* names, Options* options, PyObject** rest) {
+  *rest = nullptr;
+  Py_ssize_t count = names ? PyTuple_GET_SIZE(names) : 0;
+  for (Py_ssize_t i = 0; i < count; i++) {
+    PyObject* name = PyTuple_GET_ITEM(names, i);
+    PyObject* value = args[nargs + i];
+    if (PyUnicode_CompareWithASCIIString(name, "procs") == 0) options->procs = value;
+    else if (PyUnicode_CompareWithASCIIString(name, "seed") == 0) options->seed = value;
+    else if (PyUnicode_CompareWithASCIIString(name, "grace") == 0) options->grace = value;
+    else {
+      if (!*rest && !(*rest = PyDict_New())) return false;
+      if (PyDict_SetItem(*rest, name, value) < 0) return false;
+    }
+  }
+  return true;
+}
+
+bool read_int(const char* argument, PyObject* value, long least, long most, long* out) {
+  if (!PyLong_Check(value)) {
+    errors::bad_type("run", argument, "an int", value);
+    return false;
+  }
+  int overflow;
+  *out = PyLong_AsLongAndOverflow(value, &overflow);
+  if (overflow || *out < least || *out > most) {
+    std::string range = "from " + std::to_string(least) + " to " + std::to_string(most);
+    errors::bad_value("run", argument, range.c_str(), value);
+    return false;
+  }
+  return true;
+}
+
+// --- SIGINT
+
+// If the program has Python's own handler, ours takes its place for the run: that one would raise in whichever goroutine
+// happens to be on the main thread.
+void install_handler(Run* run) {
+  watch_interrupts(run->machine);
+  PyObject* signal_module = PyImport_ImportModule("signal");
+  PyObject* module = PyImport_ImportModule("gort._gort");
+  PyObject *current = nullptr, *standard = nullptr, *ours = nullptr, *result = nullptr;
+  if (signal_module && module) {
+    current = PyObject_CallMethod(signal_module, "getsignal", "i", SIGINT);
+    standard = PyObject_GetAttrString(signal_module, "default_int_handler");
+    ours = PyObject_GetAttrString(module, "_on_sigint");
+    if (current && current == standard && ours) {
+      result = PyObject_CallMethod(signal_module, "signal", "iO", SIGINT, ours);
+      if (result) run->old_handler = Py_NewRef(current);   // fails off the main thread: nothing to do there
+    }
+  }
+  if (PyErr_Occurred()) PyErr_Clear();
+  if (result) {
+    unwatch_interrupts();   // signal.signal replaced the C handler: wrap the new one
+    watch_interrupts(run->machine);
+  }
+  for (PyObject* object : {signal_module, module, current, standard, ours, result}) Py_XDECREF(object);
+}
+
+void restore_handler(Run* run) {
+  unwatch_interrupts();
+  if (!run->old_handler) return;
+  PyObject* signal_module = PyImport_ImportModule("signal");
+  PyObject* module = PyImport_ImportModule("gort._gort");
+  if (signal_module && module) {
+    PyObject* current = PyObject_CallMethod(signal_module, "getsignal", "i", SIGINT);
+    PyObject* ours = PyObject_GetAttrString(module, "_on_sigint");
+    if (current && current == ours) {
+      PyObject* result = PyObject_CallMethod(signal_module, "signal", "iO", SIGINT, run->old_handler);
+      Py_XDECREF(result);
+    }
+    Py_XDECREF(current);
+    Py_XDECREF(ours);
+  }
+  if (PyErr_Occurred()) PyErr_Clear();
+  Py_XDECREF(signal_module);
+  Py_XDECREF(module);
+  Py_CLEAR(run->old_handler);
+}
+
+// --- the end
+
+std::vector<G*> members(Run* run) {
+  std::vector<G*> found;
+  for (G* g : Runtime::get().all_goroutines()) {
+    if (g == run->main || g->group != run->group) continue;
+    if (g->status.load(std::memory_order_acquire) != Status::Dead) found.push_back(g);
+  }
+  return found;
+}
+
+// Tells every goroutine of the run to end: GoExit at its park point, or at its next bytecode.
+void stop_members(Run* run) {
+  for (G* g : members(run)) {
+    bool asked = g->requests.load(std::memory_order_relaxed) & G::kExit;
+    if (Runtime::get().request(g, G::kExit) || asked || g->lane != &lane() || !g->started) continue;
+    inject(frame_of(g)->state, errors::GoExit);   // it computes, or has just been readied
+  }
+}
+
+void warn_abandoned(Run* run) {
+  std::string names;
+  int count = 0;
+  for (G* g : members(run)) {
+    if (count++ < 10) {
+      PyObject* object = object_of(g);
+      PyObject* text = object ? PyObject_Repr(object) : nullptr;
+      const char* name = text ? PyUnicode_AsUTF8(text) : nullptr;
+      names += std::string(names.empty() ? "" : ", ") + (name ? name : "<native goroutine>");
+      if (!name) PyErr_Clear();
+      Py_XDECREF(text);
+      Py_XDECREF(object);
+    }
+  }
+  if (count == 0) return;
+  if (count > 10) names += ", ...";
+  PyErr_WarnFormat(PyExc_ResourceWarning, 1,
+                   "gort.run: %d goroutine%s did not end within grace and %s abandoned: %s", count, count == 1 ? "" : "s",
+                   count == 1 ? "is" : "are", names.c_str());
+  if (PyErr_Occurred()) PyErr_WriteUnraisable(nullptr);
+}
+
+// Ends the run's goroutines. Returns false if the user interrupted it (exception set).
+bool stop_group(Run* run, Nanos grace) {
+  run->stopping = true;
+  Nanos end = deadline_after(grace);
+  bool interrupted = false;
+  while (run->group->live() > 0 && !interrupted) {
+    stop_members(run);
+    Nanos now = nanotime();
+    Nanos pause = now + 50 * kMillisecond < end ? now + 50 * kMillisecond : end;
+    Outcome outcome = run->group->wait_empty(pause);
+    interrupted = outcome == Outcome::Interrupted;
+    if (outcome == Outcome::TimedOut && nanotime() >= end) break;
+  }
+  PyObject* interrupt = nullptr;
+  if (interrupted) {
+    if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
+    interrupt = take_exception();
+  } else if (PyErr_Occurred()) {
+    keep_interrupt();
+  }
+  if (run->group->live() > 0) warn_abandoned(run);
+  if (!interrupt) return true;
+  put_exception(interrupt);
+  return false;
+}
+
+// goexit() in main: the others go on until none is left or none can go on.
+void wait_for_others(Run* run) {
+  Outcome outcome = run->group->wait_empty(kForever);
+  if (run->panic) return;
+  if (outcome == Outcome::Fired) {
+    after_wait();
+    PyErr_SetString(errors::FatalError, "no goroutines (main called runtime.Goexit) - deadlock!");
+  } else {
+    raise_outcome(outcome);
+  }
+}
+
+}  // namespace
+
+void note_deadlock(PyObject* error) {
+  if (current_run) Py_XSETREF(current_run->deadlock, Py_NewRef(error));
+}
+
+void report_uncaught(G* g, GoroutineObject* object) {
+  if (PyErr_ExceptionMatches(errors::GoExit)) {
+    PyErr_Clear();
+    return;
+  }
+  Run* run = current_run;
+  bool of_run = run && g->group == run->group;
+  PyObject* error = take_exception();
+  if (of_run && !run->stopping && !run->panic) {
+    add_note(error, "goroutine " + std::to_string(object->id) + " [running], " + creation_text(object));
+    run->panic = error;
+    // If that ended no wait of main's, main computes or has just been readied.
+    if (!Runtime::get().request(run->main, G::kExit)) inject(frame_of(run->main)->state, errors::GoExit);
+    return;
+  }
+  if (!PyErr_GivenExceptionMatches(error, PyExc_SystemExit)) call_panichook(object, error);
+  Py_DECREF(error);
+}
+
+PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* names) {
+  if (nargs < 1) {
+    PyErr_SetString(PyExc_TypeError, "run: a function is needed: run(main, *args, **kwargs)");
+    return nullptr;
+  }
+  if (!PyCallable_Check(args[0])) return errors::bad_type("run", "main", "callable", args[0]);
+  M* m = machine();
+  if (!m) return nullptr;
+  if (!m->own || m->current != m->own) {
+    PyErr_SetString(errors::FatalError, "gort.run called inside a goroutine; use gort.go there");
+    return nullptr;
+  }
+  if (current_run) {
+    PyErr_SetString(errors::FatalError, current_run->machine == m ? "gort.run called inside a goroutine; use gort.go there"
+                                                                  : "gort.run called while another thread's run is going on");
+    return nullptr;
+  }
+  Options options;
+  PyObject* keywords;
+  if (!split_keywords(args, nargs, names, &options, &keywords)) {
+    Py_XDECREF(keywords);
+    return nullptr;
+  }
+  long procs = 0;
+  Nanos grace = kSecond;
+  bool valid = true;
+  if (options.procs && options.procs != Py_None) valid = read_int("procs", options.procs, 1, kMaxProcs, &procs);
+  long seed = 0;
+  bool seeded = options.seed && options.seed != Py_None;
+  if (valid && seeded) valid = read_int("seed", options.seed, LONG_MIN, LONG_MAX, &seed);
+  if (valid && options.grace) valid = seconds_to_nanos("run", "grace", options.grace, &grace);
+  if (!valid) {
+    Py_XDECREF(keywords);
+    return nullptr;
+  }
+
+  Runtime& runtime = Runtime::get();
+  Run run;
+  run.machine = m;
+  run.main = m->own;
+  run.group = RunGroup::make();
+  run.main->group = run.group;
+  run.thread_id = run.main->id.exchange(1);
+  current_run = &run;
+  if (procs > 0) run.old_procs = gomaxprocs(int(procs));
+  if (seeded) choice::seed(seed ? uint64_t(seed) : 1);
+  m->keeps_processor = true;
+  if (!m->p) lane().acquire_processor(m);
+  runtime.start_sysmon();
+  runtime.set_main(run.main);
+  install_handler(&run);
+
+  PyObject* positional = PyTuple_New(nargs - 1);
+  for (Py_ssize_t i = 1; positional && i < nargs; i++) PyTuple_SET_ITEM(positional, i - 1, Py_NewRef(args[i]));
+  PyObject* result = positional ? PyObject_Call(args[0], positional, keywords) : nullptr;
+  Py_XDECREF(positional);
+  Py_XDECREF(keywords);
+
+  run.main->requests.store(0);
+  if (!result && !run.panic && PyErr_ExceptionMatches(errors::GoExit)) {
+    PyErr_Clear();
+    wait_for_others(&run);
+    run.main->requests.store(0);
+  }
+  PyObject* error = result ? nullptr : take_exception();
+  inject(frame_of(run.main)->state, nullptr);   // a GoExit that came too late
+  if (run.panic) {
+    Py_XDECREF(error);   // GoExit, or what main made of it
+    Py_CLEAR(result);
+    error = std::exchange(run.panic, nullptr);
+  } else if (run.deadlock && result) {
+    Py_CLEAR(result);
+    error = Py_NewRef(run.deadlock);
+  }
+  Py_CLEAR(run.deadlock);
+
+  if (!stop_group(&run, grace)) {
+    Py_XDECREF(error);
+    Py_CLEAR(result);
+    error = take_exception();
+  }
+  restore_handler(&run);
+  runtime.set_main(nullptr);
+  run.main->requests.store(0);
+  m->keeps_processor = false;
+  if (m->p) lane().hand_off(m, nullptr);
+  run.main->group = nullptr;
+  run.main->id.store(run.thread_id);
+  run.group->release();
+  if (run.old_procs) gomaxprocs(run.old_procs);
+  current_run = nullptr;
+  if (lane().live() == 0 && runtime.native().live() == runtime.system_goroutines()) runtime.stop_idle_threads();
+  if (run.panic) Py_CLEAR(run.panic);
+  if (error) {
+    Py_CLEAR(result);
+    put_exception(error);
+  }
+  return result;
+}
+
+PyObject* on_sigint(PyObject*, PyObject*) {
+  Run* run = current_run;
+  M* m = this_machine();
+  if (!run || (m && m->current == run->main)) {
+    PyErr_SetNone(PyExc_KeyboardInterrupt);
+    return nullptr;
+  }
+  // On the main thread's scheduler stack its own goroutine is the one that waits; everywhere else somebody else runs.
+  if (m && !m->current) {
+    PyErr_SetNone(PyExc_KeyboardInterrupt);
+    return nullptr;
+  }
+  Runtime::get().request(run->main, G::kInterrupt);
+  Py_RETURN_NONE;
+}
+
+bool is_closed() { return closed; }
+
+PyObject* close_at_exit(PyObject*, PyObject*) {
+  closed = true;
+  close_lane();
+  Runtime::get().stop_sysmon();
+  Py_RETURN_NONE;
+}
+
+PyObject* after_fork(PyObject*, PyObject*) {
+  current_run = nullptr;
+  Runtime::get().after_fork_in_child();
+  Py_RETURN_NONE;
+}
+
+}  // namespace gort::python

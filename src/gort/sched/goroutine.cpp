@@ -1,0 +1,169 @@
+#include "gort/sched/goroutine.h"
+
+#include "gort/base/errors.h"
+#include "gort/observe/contention.h"
+#include "gort/sched/runtime.h"
+#include "gort/sched/world.h"
+
+namespace gort {
+namespace {
+
+constexpr uint64_t kOutcomeMask = 0xff;
+
+Outcome outcome_of(uint64_t word) { return Outcome(word & kOutcomeMask); }
+
+Outcome outcome_for(uint8_t requests) {
+  if (requests & G::kExit) return Outcome::Exit;
+  if (requests & G::kInterrupt) return Outcome::Interrupted;
+  return Outcome::Deadlock;
+}
+
+void on_deadline(void* argument, uint64_t ticket) {
+  G* g = static_cast<G*>(argument);
+  if (claim(g, ticket, Outcome::TimedOut)) ready(g);
+}
+
+template <class Unlock>
+Outcome park_with(Unlock unlock, const ParkOptions& options) {
+  M* m = this_machine();
+  G* g = m->current;
+  uint64_t word = g->wait_word.load(std::memory_order_relaxed);
+  if (g->self_claimed) [[unlikely]] {
+    g->self_claimed = false;
+    unlock();
+    return outcome_of(word);
+  }
+  g->wait_reason.store(options.reason, std::memory_order_relaxed);
+  g->waiting_on.store(options.on, std::memory_order_relaxed);
+  g->status.store(Status::Waiting, std::memory_order_relaxed);
+  bool measured = observe::contention_on.load(std::memory_order_relaxed);
+  Nanos began = measured ? nanotime() : 0;
+  bool timed = options.deadline != kForever;
+  if (m->p) count(m->p->counters.parks);
+  unlock();
+  // From here on g may be readied; it is safe because g->on_cpu is set until its stack is left.
+  if (timed) [[unlikely]] {
+    if (g->own_machine) g->wait_deadline = options.deadline;
+    else g->timer.start(options.deadline, on_deadline, g, word >> 8);
+  }
+  m->lane->leave(m, g);
+  if (timed) [[unlikely]] {
+    if (g->own_machine) g->wait_deadline = kForever;
+    else g->timer.stop();
+  }
+  g->wait_reason.store(WaitReason::None, std::memory_order_relaxed);
+  g->waiting_on.store(nullptr, std::memory_order_relaxed);
+  g->wait_since.store(0, std::memory_order_relaxed);
+  if (measured) [[unlikely]] {
+    observe::record_wait(options.reason, options.on, nanotime() - began, g->id.load(std::memory_order_relaxed));
+  }
+  return outcome_of(g->wait_word.load(std::memory_order_acquire));
+}
+
+}  // namespace
+
+const char* status_text(Status status) {
+  switch (status) {
+    case Status::Idle: return "idle";
+    case Status::Runnable: return "runnable";
+    case Status::Running: return "running";
+    case Status::Syscall: return "syscall";
+    case Status::Waiting: return "waiting";
+    case Status::Dead: return "dead";
+  }
+  return "???";
+}
+
+G* current() {
+  M* m = this_machine();
+  if (!m) [[unlikely]] m = Runtime::get().attach_thread(Runtime::get().native());
+  return m->current;
+}
+
+uint64_t begin_wait(G* g) {
+  uint64_t ticket = (g->wait_word.load(std::memory_order_relaxed) >> 8) + 1;
+  // Sequentially consistent against Runtime::request: either it sees the open wait or we see its request.
+  g->wait_word.store(ticket << 8, std::memory_order_seq_cst);
+  uint8_t requests = g->requests.load(std::memory_order_seq_cst);
+  if (requests) [[unlikely]] {
+    if (claim(g, ticket, outcome_for(requests))) {
+      g->self_claimed = true;
+      g->requests.fetch_and(uint8_t(~(G::kInterrupt | G::kDeadlock)), std::memory_order_relaxed);
+    }
+  }
+  return ticket;
+}
+
+bool claim(G* g, uint64_t ticket, Outcome outcome) {
+  uint64_t expected = ticket << 8;
+  return g->wait_word.compare_exchange_strong(expected, expected | uint64_t(outcome), std::memory_order_acq_rel);
+}
+
+Waiter::Waiter(G* g_) : g(g_), ticket(begin_wait(g_)) {}
+
+bool Waiter::claim() {
+  if (!gort::claim(g, ticket, Outcome::Fired)) return false;
+  g->fired = this;
+  return true;
+}
+
+Waiter* fired_waiter(G* g) { return g->fired; }
+
+Outcome park(SpinLock* lock, const ParkOptions& options) {
+  return park_with([lock] { if (lock) lock->unlock(); }, options);
+}
+
+Outcome park(void (*unlock)(void*), void* argument, const ParkOptions& options) {
+  return park_with([=] { unlock(argument); }, options);
+}
+
+void ready(G* g) {
+  g->status.store(Status::Runnable, std::memory_order_relaxed);
+  M* m = this_machine();
+  if (m && m->p && m->lane == g->lane && (!g->own_machine || g->own_machine == m)) {
+    g->lane->enqueue_next(m, g);
+  } else {
+    g->lane->enqueue(g);
+  }
+}
+
+void yield() {
+  M* m = this_machine();
+  if (!m) [[unlikely]] {
+    current();
+    m = this_machine();
+  }
+  m->lane->yield(m, m->current);
+}
+
+Outcome sleep_until(Nanos deadline) {
+  begin_wait(current());
+  return park(static_cast<SpinLock*>(nullptr), {.reason = WaitReason::Sleep, .deadline = deadline});
+}
+
+void throw_outcome(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::Interrupted: throw Interrupted();
+    case Outcome::Exit: throw GoExit();
+    case Outcome::Deadlock: throw Deadlock();
+    default: throw Fatal("gort: a wait ended without an outcome");
+  }
+}
+
+// --- WaitQueue
+
+Waiter* WaitQueue::pop_claimed() {
+  while (Waiter* w = front()) {
+    remove(w);
+    if (w->claim()) return w;
+  }
+  return nullptr;
+}
+
+size_t WaitQueue::size() const {
+  size_t n = 0;
+  for (Waiter* w = front(); w; w = w->next) n++;
+  return n;
+}
+
+}  // namespace gort

@@ -1,0 +1,173 @@
+// Lane: one G/M/P scheduler instance. The native lane has GOMAXPROCS Ps; the Python lane one (it is the GIL's shadow).
+//
+// The algorithm is Go's (findRunnable order, half steals, spinning limit, wake-up rules; go_runtime.md A); a lane differs from another only by
+// its number of Ps and its hooks.
+//
+// Machines of a lane loop in run(). A goroutine that parks picks the next one itself when that is simple (own queue, nothing
+// asked of this machine) and switches to it directly; everything else goes through the loop on the scheduler stack.
+// Rejected: always going through the scheduler stack as Go does; a second switch per park for nothing.
+//
+// Python lane: whoever runs goroutines, or the loop, on one of its machines holds the GIL, except inside idle(). So its
+// scheduler state is serialised by the GIL on top of the locks, and a standby machine that holds the GIL can take the P of a machine whose
+// goroutine sits in foreign code: that machine cannot be inside the scheduler.
+//
+// Lock: lock_ (rank Lane) guards the global queue, idle lists, machine lists and the assignment of idle Ps.
+#pragma once
+
+#include <atomic>
+#include <vector>
+
+#include "gort/sched/machine.h"
+#include "gort/sched/processor.h"
+
+namespace gort {
+
+// What a lane's kind adds. Every hook runs on the machine's thread unless said otherwise.
+class LaneHooks {
+ public:
+  virtual ~LaneHooks() = default;
+  virtual void machine_start(M* m) = 0;   // first thing on a pool thread; returns ready to run goroutines (GIL held)
+  virtual void machine_stop(M* m) = 0;    // last thing on a pool thread
+  virtual void acquire(M* m) = 0;         // end of an idle wait (takes the GIL)
+  virtual void release(M* m) = 0;         // begin of an idle wait (releases the GIL)
+  virtual void relax(M* m) = 0;           // lets other threads of the lane go on for a moment
+  virtual void switched(M* m, G* to) = 0; // after a stack switch, on to's stack; to null: the scheduler stack
+  virtual bool lendable(G* g) = 0;        // may a waiting plain thread run it
+  virtual void slice_ended(M* m, G* g) = 0;  // g leaves the CPU of a pool machine (bookkeeping for lendable)
+  virtual bool in_foreign_code(G* g) = 0; // any thread: g is running but holds no interpreter lock
+  virtual void seen_blocked(G* g) = 0;    // g was found in foreign code for long; GIL held
+  virtual bool interrupted(M* m) = 0;     // a plain thread's wait: serve OS signals; true: the wait must end
+  virtual bool others_may_wake(M* m) = 0; // deadlock check: is there any foreign thread alive that might call us
+  virtual void deadlocked(M* m) = 0;      // nobody can wake anybody; goroutine 1 will be told next
+  virtual void dead(G* g) = 0;            // g's memory of this lane is to be given back (pool trimmed)
+  virtual void forget_thread(G* g, M* m) = 0;  // a plain thread that was a goroutine is gone for good
+};
+
+class Lane {
+ public:
+  Lane(const char* name, size_t stack_size, LaneHooks* hooks);
+
+  const char* name() const { return name_; }
+  LaneHooks* hooks() const { return hooks_; }
+  StackPool& stacks() { return stacks_; }
+
+  // --- goroutines
+  G* new_goroutine();                       // from a free list or fresh; has a stack; status Idle
+  void discard(G* g);                       // undoes new_goroutine
+  void start(G* g);                         // Idle -> Runnable, runs next here or through the global queue
+  void enqueue(G* g);                       // a Runnable goroutine of this lane, from any thread
+  void enqueue_next(M* m, G* g);            // runs next on m's P. REQUIRES: m is the caller's, of this lane, with a P
+  void yield(M* m, G* g);
+  void leave(M* m, G* g);                   // gives the CPU away; returns when g runs again
+  [[noreturn]] void finish(M* m, G* g);     // end of a fiber
+
+  // --- machines
+  void run(M* m);                           // the loop; returns when m's own goroutine is ready, or m must end
+  void ensure_machine_for_work();           // wakes or starts a machine if there is an idle P and work (Go's wakep)
+  void hand_off(M* m, G* first);            // m gives its P to another machine if there is work (Go's handoffp)
+  bool acquire_processor(M* m);             // takes an idle P
+  void release_processor(M* m);
+  void drop_processor_if_kept(M* m);
+
+  // --- blocking calls of native goroutines
+  void enter_blocking(M* m);
+  void exit_blocking(M* m);
+
+  // --- from sysmon and the runtime
+  void watch(Nanos now);
+  bool has_work() const;
+  bool quiet() const;                       // nothing runs, nothing is queued, no timer
+  Nanos next_timer() const;
+  void add_timer(Timer* timer, Nanos when, void (*function)(void*, uint64_t), void* argument, uint64_t sequence);
+  void resize(int procs, uint64_t seed);    // REQUIRES: the world is stopped (native), or nothing runs
+  void stop_machines();                     // ends and joins all pool machines that are idle; others end when they become idle
+  void trim();                              // frees pooled goroutines' memory
+  void forget_machines();                   // after fork
+
+  struct Totals {
+    uint64_t hand_offs = 0, takeovers = 0, failed_takeovers = 0, machines_started = 0;
+  };
+  Totals totals() const;
+  template <class F>
+  void for_each_processor(F f) {
+    for (P* p : processors_) f(*p);
+  }
+  template <class F>
+  void for_each_machine(F f) {
+    lock_.lock();
+    for (M* m : machines_) f(*m);
+    lock_.unlock();
+  }
+  uint32_t global_queue_size() const { return global_.size(); }
+  int processors() const { return int(active_); }
+  int idle_processors() const { return idle_count_.load(std::memory_order_relaxed); }
+  int spinning() const { return spinning_.load(std::memory_order_relaxed); }
+  int idle_machines() const { return idle_machines_count_.load(std::memory_order_relaxed); }
+  int machine_count() const { return machine_count_.load(std::memory_order_relaxed); }
+
+  void attach_thread_machine(M* m);
+  void detach_thread_machine(M* m);
+
+  // The number of goroutines of this lane that are alive.
+  int64_t live() const;
+
+ private:
+  static void fiber_main(void* g);
+  void clear_left(M* m);                    // the goroutine whose stack was left a moment ago may now be run by others
+  G* next_here(M* m);
+  G* find_runnable(M* m);
+  G* steal(M* m, bool take_next);
+  G* take_global(M* m, bool batch);
+  int run_timers(M* m, Nanos now);
+  void execute(M* m, G* g);
+  void arrive(G* g);
+  void idle(M* m);
+  bool try_takeover(M* m, P* p, uint64_t tick);
+  void overflow(M* m, G* g);
+  void give_processor_locked(M* m, P* p);
+  P* pop_idle_processor_locked();
+  void push_idle_processor_locked(P* p);
+  M* pop_idle_machine_locked(bool pool_only);
+  void hand_over_orphan(P* p);
+  void serve_takeover(M* m);
+  void remove_idle_machine_locked(M* m);
+  M* new_machine_locked();
+  void launch(M* m);
+  bool start_machine(bool spinning);
+  void reset_spinning(M* m);
+  void free_goroutine(M* m, G* g);
+  void wait_for_own(M* m, G* g);
+  static void* machine_main(void* m);
+
+  const char* const name_;
+  LaneHooks* const hooks_;
+  StackPool stacks_;
+
+  SpinLock lock_{LockRank::Lane};
+  GlobalQueue global_;                    // guarded by lock_
+  P* idle_processors_ = nullptr;          // guarded by lock_
+  M* idle_machines_ = nullptr;            // guarded by lock_, last in first out
+  std::vector<M*> machines_;              // guarded by lock_
+  M* timekeeper_ = nullptr;               // guarded by lock_: the idle machine that sleeps until keep_until_
+  Nanos keep_until_ = 0;                  // guarded by lock_
+  G* free_ = nullptr;                     // guarded by lock_
+  uint32_t free_count_ = 0;               // guarded by lock_
+  std::vector<P*> processors_;            // changed with the world stopped; [0, active_) are in use
+  size_t active_ = 0;
+
+  std::atomic<int> idle_count_{0};
+  std::atomic<int> idle_machines_count_{0};
+  std::atomic<int> machine_count_{0};
+  std::atomic<int> spinning_{0};
+  std::atomic<uint64_t> hand_offs_{0}, takeovers_{0}, failed_takeovers_{0}, machines_started_{0};
+  std::atomic<uint64_t> loose_spawns_{0}, loose_ends_{0};   // by machines without a P
+  std::atomic<bool> probing_{false};      // one takeover attempt is outstanding
+  Nanos probe_after_ = 0;                 // sysmon only: back-off after a failed attempt
+  Nanos probe_delay_ = 0;                 // sysmon only
+  uint64_t seen_failures_ = 0;            // sysmon only
+};
+
+// notify_own tells a plain thread that its own goroutine's wait is over. Any thread.
+void notify_own(M* t);
+
+}  // namespace gort

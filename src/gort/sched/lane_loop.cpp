@@ -1,0 +1,303 @@
+// The scheduler loop: what a machine does on its scheduler stack. Contract and invariants: lane.h.
+
+#include <sched.h>
+
+#include <mutex>
+
+#include "gort/base/cpu.h"
+#include "gort/sched/choice.h"
+#include "gort/sched/lane.h"
+#include "gort/sched/runtime.h"
+#include "gort/sched/world.h"
+#include "gort/sched/world_internal.h"
+
+namespace gort {
+namespace {
+constexpr uint32_t kGlobalCheck = 61;
+constexpr int kStealRounds = 4;
+constexpr Nanos kContestedAcquire = 500 * kMicrosecond;  // the GIL took so long to get: somebody else holds it
+}  // namespace
+
+void Lane::run(M* m) {
+  bool looked = false;   // this machine just gave its P back for want of work
+  for (;;) {
+    m->attention.store(false, std::memory_order_relaxed);
+    if (m->own) {
+      if (m->own_ready.load(std::memory_order_acquire)) break;
+      if (hooks_ && hooks_->interrupted(m)) {
+        G* g = m->own;
+        uint64_t word = g->wait_word.load(std::memory_order_relaxed);
+        if (claim(g, word >> 8, Outcome::Interrupted)) break;
+      }
+    } else if (m->ending.load(std::memory_order_acquire) && !m->p && !m->handed) {
+      return;
+    }
+    if (hooks_) serve_takeover(m);
+    if (!m->p && (looked || !acquire_processor(m))) {
+      idle(m);
+      continue;
+    }
+    if (!hooks_) world::enter(m);
+    G* g = m->handed ? std::exchange(m->handed, nullptr) : find_runnable(m);
+    looked = !g && !m->p;
+    if (!g) continue;
+    if (g->own_machine) {
+      if (g->own_machine == m) break;
+      notify_own(g->own_machine);
+      continue;
+    }
+    if (m->own && hooks_ && !hooks_->lendable(g)) {
+      hand_off(m, g);
+      continue;
+    }
+    execute(m, g);
+  }
+  // A plain thread's own goroutine goes on, on this very stack.
+  m->own_ready.store(false, std::memory_order_relaxed);
+  m->current = m->own;
+  m->running.store(m->own, std::memory_order_relaxed);
+  m->own->status.store(Status::Running, std::memory_order_relaxed);
+  if (m->p) {
+    count(m->p->tick);
+    if (!m->keeps_processor) hand_off(m, nullptr);
+  }
+}
+
+void Lane::wait_for_own(M* m, G* g) {
+  bool timed = g->wait_deadline != kForever;
+  if (hooks_ && !timed) {
+    m->current = nullptr;
+    m->running.store(nullptr, std::memory_order_relaxed);
+    run(m);
+    return;
+  }
+  if (m->p) hand_off(m, nullptr);
+  m->current = nullptr;
+  m->running.store(nullptr, std::memory_order_relaxed);
+  uint64_t ticket = g->wait_word.load(std::memory_order_relaxed) >> 8;
+  for (;;) {
+    if (!timed) {
+      m->counted_idle.store(true);
+      Runtime::get().machine_idle(m);
+    }
+    if (hooks_) hooks_->release(m);
+    FutexResult result = m->wake.wait(g->wait_deadline);
+    if (hooks_) hooks_->acquire(m);
+    if (m->counted_idle.exchange(false)) Runtime::get().machine_active();
+    m->wake.reset();
+    if (m->own_ready.load(std::memory_order_acquire)) break;
+    if (result == FutexResult::TimedOut && claim(g, ticket, Outcome::TimedOut)) break;
+    // A goroutine that claimed the wait but has not readied us yet will; until then go on waiting.
+    if (hooks_ && hooks_->interrupted(m) && claim(g, ticket, Outcome::Interrupted)) break;
+  }
+  m->own_ready.store(false, std::memory_order_relaxed);
+  m->attention.store(false, std::memory_order_relaxed);
+  m->current = g;
+  m->running.store(g, std::memory_order_relaxed);
+  g->status.store(Status::Running, std::memory_order_relaxed);
+  if (m->keeps_processor && !m->p) acquire_processor(m);
+}
+
+void Lane::execute(M* m, G* g) {
+  // g may still be leaving another machine's stack (park.h, invariant 4). That machine needs the GIL for it on the Python lane.
+  for (int spins = 0; g->on_cpu.load(std::memory_order_acquire); spins++) {
+    if (spins < 100) cpu_relax();
+    else if (hooks_) hooks_->relax(m);
+    else sched_yield();
+  }
+  if (!m->p) {
+    // relax let go of the GIL and the P was taken meanwhile
+    enqueue(g);
+    return;
+  }
+  if (world::resume_scan_wanted(g)) [[unlikely]] world::scan_before_resume(g);
+  g->status.store(Status::Running, std::memory_order_relaxed);
+  g->on_cpu.store(true, std::memory_order_relaxed);
+  g->started = true;
+  m->current = g;
+  m->running.store(g, std::memory_order_relaxed);
+  count(m->p->tick);
+  count(m->p->counters.switches);
+  switch_fiber(m->exceptions, m->scheduler, g->fiber);
+  if (hooks_) hooks_->switched(m, nullptr);
+  clear_left(m);
+  m->current = nullptr;
+  m->running.store(nullptr, std::memory_order_relaxed);
+}
+
+int Lane::run_timers(M* m, Nanos now) {
+  int fired = 0;
+  if (Nanos due = m->p->timers.next(); due != 0 && due <= now) fired += m->p->timers.run_due(now);
+  return fired;
+}
+
+// One goroutine to run from the global queue; when batch, more of them move to the local queue.
+G* Lane::take_global(M* m, bool batch) {
+  if (global_.size() == 0) return nullptr;
+  std::lock_guard hold(lock_);
+  G* first = global_.pop();
+  if (!first) return nullptr;
+  count(m->p->counters.global_gets);
+  if (batch) {
+    uint32_t n = global_.size() / uint32_t(active_);
+    if (n > LocalQueue::kSize / 2 - 1) n = LocalQueue::kSize / 2 - 1;
+    for (; n > 0; n--) {
+      G* g = global_.pop();
+      if (!g) break;
+      if (!m->p->queue.push_tail(g)) {
+        global_.push_front(g);
+        break;
+      }
+    }
+  }
+  return first;
+}
+
+// Go's stealWork: every P once in random order, and of it the older half of its queue.
+G* Lane::steal(M* m, bool take_next) {
+  uint32_t n = uint32_t(active_);
+  uint32_t start = m->p->random.below(n);
+  for (uint32_t i = 0; i < n; i++) {
+    P* victim = processors_[(start + i) % n];
+    if (victim == m->p) continue;
+    if (take_next) {
+      Nanos due = victim->timers.next();
+      if (due != 0 && due <= nanotime()) victim->timers.run_due(nanotime());
+      if (G* mine = m->p->queue.pop()) return mine;   // a timer readied somebody
+    }
+    if (victim->queue.size() == 0 && !(take_next && victim->queue.peek_next())) continue;
+    if (take_next && victim->queue.size() == 0 && victim->owner.load(std::memory_order_relaxed)) {
+      // Its owner is likely to run its runnext itself within a microsecond or so (Go backs off 3 us).
+      for (int spin = 0; spin < 60; spin++) cpu_relax();
+    }
+    G* batch[LocalQueue::kSize / 2];
+    uint32_t got = victim->queue.steal(batch, take_next);
+    if (got == 0) {
+      count(m->p->counters.steal_failures);
+      continue;
+    }
+    count(m->p->counters.steals);
+    count(m->p->counters.stolen, got);
+    for (uint32_t j = 0; j + 1 < got; j++) m->p->queue.push_tail(batch[j]);
+    return batch[got - 1];
+  }
+  return nullptr;
+}
+
+void Lane::reset_spinning(M* m) {
+  m->spinning = false;
+  spinning_.fetch_sub(1, std::memory_order_seq_cst);
+  ensure_machine_for_work();
+}
+
+// Go's findRunnable. Returns null when this machine has to look at its own state again (it lost its P, it is wanted).
+G* Lane::find_runnable(M* m) {
+  for (;;) {
+    if (!hooks_) world::safe_point();
+    P* p = m->p;
+    if (m->attention.load(std::memory_order_relaxed)) return nullptr;
+    if (Nanos due = p->timers.next(); due != 0) run_timers(m, nanotime());
+    G* g = nullptr;
+    if (p->tick.load(std::memory_order_relaxed) % kGlobalCheck == 0) g = take_global(m, false);
+    if (!g) g = p->queue.pop();
+    if (!g) g = take_global(m, true);
+    if (!g && active_ > 1) {
+      int busy = int(active_) - idle_count_.load(std::memory_order_relaxed);
+      if (m->spinning || 2 * spinning_.load(std::memory_order_relaxed) < busy) {
+        if (!m->spinning) {
+          m->spinning = true;
+          spinning_.fetch_add(1, std::memory_order_seq_cst);
+        }
+        for (int round = 0; round < kStealRounds && !g; round++) g = steal(m, round == kStealRounds - 1);
+      }
+    }
+    if (g) {
+      if (m->spinning) reset_spinning(m);
+      return g;
+    }
+    {
+      std::lock_guard hold(lock_);
+      if (global_.size() != 0) continue;
+      push_idle_processor_locked(p);
+      m->p = nullptr;
+    }
+    if (m->spinning) {
+      // Whoever made work since the last look saw us spinning and woke nobody: look again after saying that we stopped.
+      m->spinning = false;
+      spinning_.fetch_sub(1, std::memory_order_seq_cst);
+      for (size_t i = 0; i < active_; i++) {
+        if (processors_[i]->queue.empty()) continue;
+        if (!acquire_processor(m)) break;
+        m->spinning = true;
+        spinning_.fetch_add(1, std::memory_order_seq_cst);
+        break;
+      }
+      if (m->p) continue;
+    }
+    return nullptr;
+  }
+}
+
+void Lane::idle(M* m) {
+  Runtime& runtime = Runtime::get();
+  Nanos until = kForever;
+  {
+    std::lock_guard hold(lock_);
+    if (m->p || m->takeover) return;
+    if (m->own ? m->own_ready.load(std::memory_order_acquire) : m->ending.load(std::memory_order_acquire)) return;
+    if (global_.size() != 0 && idle_processors_) {
+      m->p = pop_idle_processor_locked();
+      m->p->owner.store(m, std::memory_order_release);
+      return;
+    }
+    Nanos due = next_timer();
+    if (due != 0 && idle_processors_ && (!timekeeper_ || due < keep_until_)) {
+      timekeeper_ = m;
+      keep_until_ = due;
+      until = due;
+    }
+    m->next_idle = idle_machines_;
+    idle_machines_ = m;
+    m->idle = true;
+    idle_machines_count_.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (!hooks_) world::leave(m);
+  m->counted_idle.store(true);
+  runtime.machine_idle(m);
+  if (hooks_) hooks_->release(m);
+  FutexResult result = m->wake.wait(until);
+  if (hooks_) {
+    Nanos before = nanotime();
+    hooks_->acquire(m);
+    m->acquire_wait = uint64_t(nanotime() - before);
+  }
+  if (m->counted_idle.exchange(false)) runtime.machine_active();
+  m->wake.reset();
+  std::lock_guard hold(lock_);
+  if (m->idle) remove_idle_machine_locked(m);
+  if (timekeeper_ == m) timekeeper_ = nullptr;
+  if (result == FutexResult::TimedOut && !m->p && idle_processors_) {
+    m->p = pop_idle_processor_locked();
+    m->p->owner.store(m, std::memory_order_release);
+  }
+}
+
+// sysmon found a P whose machine seems to sit in foreign code; we hold the GIL now and can find out.
+void Lane::serve_takeover(M* m) {
+  P* target;
+  uint64_t tick;
+  {
+    std::lock_guard hold(lock_);
+    target = std::exchange(m->takeover, nullptr);
+    tick = m->takeover_tick;
+  }
+  if (!target) return;
+  // Had the GIL been free, a machine that waits for it would have got it: so its goroutine really is in foreign code.
+  bool contested = m->acquire_wait > uint64_t(kContestedAcquire);
+  if (m->p || (contested && !m->takeover_force) || !try_takeover(m, target, tick)) {
+    failed_takeovers_.fetch_add(1, std::memory_order_relaxed);
+  }
+  probing_.store(false, std::memory_order_release);
+}
+
+}  // namespace gort

@@ -1,0 +1,63 @@
+// M: an OS thread that runs goroutines.
+//
+// The stack that an M's thread was born with is its scheduler stack (Go's g0): Lane::run loops there. Pool machines do nothing
+// else. A plain thread that uses gort also has an M: its G (own) lives on that same stack, and when it waits it may run
+// the loop itself until its own wait is over ("lending", api.md section 7). So there is one loop for both.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <pthread.h>
+
+#include "gort/base/futex.h"
+#include "gort/sched/goroutine.h"
+#include "gort/sched/processor.h"
+
+namespace gort {
+
+class Lane;
+
+struct M {
+  // --- owner thread only
+  P* p = nullptr;
+  G* current = nullptr;          // the goroutine on the CPU; null on the scheduler stack of a pool machine
+  G* left = nullptr;             // the goroutine whose stack was just left: its on_cpu is to be cleared
+  G* handed = nullptr;           // what the loop is to run next
+  ExceptionGlobals* exceptions = nullptr;
+  Fiber scheduler;               // the thread's own stack
+  bool spinning = false;
+  bool keeps_processor = false;  // goroutine 1 of a run: keeps its P while it runs its own code
+  P* blocked_p = nullptr;        // the P left behind by a BlockingScope
+  uint32_t blocked_syscall = 0;
+  int mutator_depth = 0;
+  uint64_t acquire_wait = 0;     // ns the last hooks->acquire took
+
+  // --- fixed
+  int id = 0;
+  Lane* lane = nullptr;
+  G* own = nullptr;              // not null: a plain thread
+  pthread_t thread{};
+  void* lane_data = nullptr;     // the lane hooks' (Python: thread state of the scheduler stack)
+
+  // --- shared
+  Event wake;                              // set by who gives it a P, readies own, or wants it to end
+  std::atomic<bool> attention{false};      // go to the scheduler loop at the next switch
+  std::atomic<bool> own_ready{false};
+  std::atomic<uint32_t> mutator{0};        // world.h: 0 outside, 1 inside
+  std::atomic<void*> stopped_sp{nullptr};  // where it stands while it waits in a stop
+  std::atomic<bool> ending{false};
+  std::atomic<bool> counted_idle{false};   // not in Runtime's count of active machines
+  std::atomic<G*> running{nullptr};        // what sysmon and dumps see of `current`
+  P* takeover = nullptr;                   // guarded by the lane's lock: probe this P's owner (Python lane)
+  uint64_t takeover_tick = 0;
+  bool takeover_force = false;
+  M* next_idle = nullptr;                  // guarded by the lane's lock
+  bool idle = false;                       // guarded by the lane's lock
+  bool timekeeper = false;                 // guarded by the lane's lock
+};
+
+// The calling thread's M, null if it has none. Opaque to the optimiser: a goroutine may continue on another thread.
+M* this_machine();
+void set_this_machine(M* m);
+
+}  // namespace gort

@@ -1,0 +1,41 @@
+// RunGroup: the goroutines of one gort run(), so that its end can wait for them.
+//
+// A goroutine belongs to the group of the goroutine that started it. Goroutines without a group are ambient.
+// Thread safety: any thread. Reference counted: the run holds one reference and each goroutine of it one, since an abandoned
+// goroutine may outlive the run.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "gort/sched/park.h"
+
+namespace gort {
+
+class RunGroup {
+ public:
+  static RunGroup* make() { return new RunGroup; }
+
+  void add() {
+    references_.fetch_add(1, std::memory_order_relaxed);
+    live_.fetch_add(1, std::memory_order_relaxed);
+  }
+  // remove ends one member; the last one wakes who waits for the group to be empty.
+  void remove();
+  void release();   // drops the run's own reference
+
+  int64_t live() const { return live_.load(std::memory_order_acquire); }
+
+  // wait_empty parks the caller until no member is alive. One waiter at a time.
+  Outcome wait_empty(Nanos deadline);
+
+ private:
+  RunGroup() = default;
+
+  std::atomic<int64_t> references_{1};
+  std::atomic<int64_t> live_{0};
+  SpinLock lock_{LockRank::Sync};
+  Waiter* waiter_ = nullptr;   // guarded by lock_
+};
+
+}  // namespace gort

@@ -1,0 +1,188 @@
+#include "gort/sched/world.h"
+
+#include <sched.h>
+
+#include <vector>
+
+#include "gort/base/cpu.h"
+#include "gort/base/futex.h"
+#include "gort/sched/runtime.h"
+#include "gort/sched/world_internal.h"
+
+namespace gort::world {
+
+std::atomic<uint32_t> stop_flag{0};
+std::atomic<uint32_t> resume_epoch{0};
+
+namespace {
+
+// stop_flag: 0 running, 1 stop wanted or in force, 2 the same with sleepers on the word.
+std::atomic<bool> stopping{false};        // taken by the one stopper
+std::atomic<M*> stopper{nullptr};
+std::atomic<void (*)(void*, const StackRange&)> resume_visit{nullptr};
+std::atomic<void*> resume_context{nullptr};
+
+void wait_for_start() {
+  for (;;) {
+    uint32_t flag = stop_flag.load(std::memory_order_acquire);
+    if (flag == 0) return;
+    if (flag == 1 && !stop_flag.compare_exchange_strong(flag, 2)) continue;
+    futex_wait(stop_flag, 2);
+  }
+}
+
+std::vector<M*> machines() {
+  std::vector<M*> all;
+  Runtime::get().for_each_lane([&](Lane& lane) { lane.for_each_machine([&](M& m) { all.push_back(&m); }); });
+  return all;
+}
+
+// Spills the callee-saved registers to the stack and records where it ends, so that a scan sees every pointer.
+[[gnu::noinline]] void stand_still(M* m) {
+  __builtin_unwind_init();
+  void* here = __builtin_frame_address(0);
+  // Below this frame address lie the spilled registers; a page's worth covers the frame itself.
+  m->stopped_sp.store(static_cast<char*>(here) - 256, std::memory_order_release);
+  m->mutator.store(0, std::memory_order_seq_cst);
+  wait_for_start();
+  asm volatile("" ::: "memory");
+}
+
+StackRange range_of(M* m, const void* low) {
+  G* g = m->running.load(std::memory_order_acquire);
+  if (g && !g->own_machine) return {g, low, g->fiber.stack.high};
+  return {g, low, m->scheduler.stack.high};
+}
+
+bool holds_native_frames(G* g) {
+  return !g->lane->hooks() && !g->own_machine && g->started && g->status.load(std::memory_order_acquire) != Status::Dead;
+}
+
+}  // namespace
+
+void enter(M* m) {
+  if (m->mutator.load(std::memory_order_relaxed) == 1) return;
+  for (;;) {
+    m->mutator.store(1, std::memory_order_seq_cst);
+    if (stop_flag.load(std::memory_order_seq_cst) == 0 || stopper.load(std::memory_order_relaxed) == m) return;
+    m->mutator.store(0, std::memory_order_seq_cst);
+    wait_for_start();
+  }
+}
+
+void leave(M* m) { m->mutator.store(0, std::memory_order_release); }
+
+void safe_point_slow() {
+  M* m = this_machine();
+  if (!m || m->mutator.load(std::memory_order_relaxed) == 0 || stopper.load(std::memory_order_relaxed) == m) return;
+  stand_still(m);
+  enter(m);
+  m->stopped_sp.store(nullptr, std::memory_order_release);
+}
+
+MutatorScope::MutatorScope() {
+  G* g = current();
+  (void)g;
+  M* m = this_machine();
+  entered_ = false;
+  if (m->mutator_depth++ == 0 && m->mutator.load(std::memory_order_relaxed) == 0) {
+    enter(m);
+    entered_ = true;
+  }
+}
+
+MutatorScope::~MutatorScope() {
+  M* m = this_machine();
+  m->mutator_depth--;
+  if (entered_) leave(m);
+}
+
+Nanos stop(const char*) {
+  Nanos began = nanotime();
+  current();
+  M* self = this_machine();
+  while (stopping.exchange(true, std::memory_order_acquire)) {
+    safe_point();
+    sched_yield();
+  }
+  stopper.store(self, std::memory_order_relaxed);
+  stop_flag.store(1, std::memory_order_seq_cst);
+  for (M* m : machines()) {
+    if (m == self) continue;
+    for (int spins = 0; m->mutator.load(std::memory_order_seq_cst) != 0; spins++) {
+      if (spins < 200) cpu_relax();
+      else sched_yield();
+    }
+  }
+  return nanotime() - began;
+}
+
+void start() {
+  stopper.store(nullptr, std::memory_order_relaxed);
+  uint32_t flag = stop_flag.exchange(0, std::memory_order_seq_cst);
+  if (flag == 2) futex_wake(stop_flag, INT32_MAX);
+  stopping.store(false, std::memory_order_release);
+}
+
+void for_each_stack(bool running_only, void (*visit)(void*, const StackRange&), void* context) {
+  M* self = this_machine();
+  uint32_t epoch = resume_epoch.load(std::memory_order_relaxed);
+  for (M* m : machines()) {
+    const void* low = m == self ? __builtin_frame_address(0) : m->stopped_sp.load(std::memory_order_acquire);
+    if (!low || (m != self && m->mutator_depth == 0 && m->lane->hooks())) continue;
+    StackRange range = range_of(m, low);
+    if (m == self) range.low = static_cast<const char*>(low) - 256;
+    visit(context, range);
+    if (epoch && range.g) range.g->scan_word.store(epoch << 1, std::memory_order_release);
+  }
+  if (running_only) return;
+  for (G* g : Runtime::get().all_goroutines()) {
+    if (!holds_native_frames(g) || g->on_cpu.load(std::memory_order_acquire)) continue;
+    visit(context, {g, g->fiber.sp, g->fiber.stack.high});
+    if (epoch) g->scan_word.store(epoch << 1, std::memory_order_release);
+  }
+}
+
+void set_resume_scan(uint32_t epoch, void (*visit)(void*, const StackRange&), void* context) {
+  resume_visit.store(visit, std::memory_order_relaxed);
+  resume_context.store(context, std::memory_order_relaxed);
+  resume_epoch.store(epoch, std::memory_order_release);
+}
+
+namespace {
+// Claims g for a scan in this epoch; false if it is done. Waits for a scan that is under way.
+bool claim_scan(G* g, uint32_t epoch) {
+  for (;;) {
+    uint32_t word = g->scan_word.load(std::memory_order_acquire);
+    if (word == epoch << 1) return false;
+    if (word & 1) {
+      sched_yield();
+      continue;
+    }
+    if (g->scan_word.compare_exchange_weak(word, (epoch << 1) | 1, std::memory_order_acq_rel)) return true;
+  }
+}
+}  // namespace
+
+void scan_before_resume(G* g) {
+  uint32_t epoch = resume_epoch.load(std::memory_order_acquire);
+  if (epoch == 0 || !claim_scan(g, epoch)) return;
+  auto visit = resume_visit.load(std::memory_order_relaxed);
+  if (visit && g->started && holds_native_frames(g)) {
+    visit(resume_context.load(std::memory_order_relaxed), {g, g->fiber.sp, g->fiber.stack.high});
+  }
+  g->scan_word.store(epoch << 1, std::memory_order_release);
+}
+
+void scan_parked(uint32_t epoch, void (*visit)(void*, const StackRange&), void* context) {
+  for (G* g : Runtime::get().all_goroutines()) {
+    if (!holds_native_frames(g)) continue;
+    // Running goroutines were visited during the stop, and none starts to run unvisited: whoever we can claim stands.
+    if (!claim_scan(g, epoch)) continue;
+    while (g->on_cpu.load(std::memory_order_acquire)) cpu_relax();   // it is just leaving its stack
+    if (g->status.load(std::memory_order_acquire) != Status::Dead) visit(context, {g, g->fiber.sp, g->fiber.stack.high});
+    g->scan_word.store(epoch << 1, std::memory_order_release);
+  }
+}
+
+}  // namespace gort::world

@@ -1,0 +1,18 @@
+#include "gort/time/timer.h"
+
+#include "gort/sched/runtime.h"
+
+namespace gort {
+
+void Timer::start(Nanos when, void (*function)(void*, uint64_t), void* argument, uint64_t sequence) {
+  M* m = this_machine();
+  Lane& lane = m ? *m->lane : Runtime::get().native();
+  lane.add_timer(this, when < 1 ? 1 : when, function, argument, sequence);
+}
+
+bool Timer::stop() {
+  TimerHeap* heap = heap_.load(std::memory_order_acquire);
+  return heap && heap->remove(this);
+}
+
+}  // namespace gort

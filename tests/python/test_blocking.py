@@ -1,0 +1,156 @@
+"""A goroutine that blocks in foreign code stalls nobody; waiting for the GIL is not blocking."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+
+import gort
+import pytest
+
+
+def progress(block) -> tuple[float, float]:
+    """Turns per second of two yielding goroutines while a third runs block(), and while it waits cooperatively."""
+
+    def measure(wait) -> float:
+        turns, stop = [0, 0], []
+
+        def count(i):
+            while not stop:
+                turns[i] += 1
+                gort.gosched()
+
+        def waits():
+            began, before = time.perf_counter(), sum(turns)
+            wait()
+            rates.append((sum(turns) - before) / (time.perf_counter() - began))
+            stop.append(True)
+
+        rates: list[float] = []
+
+        def main():
+            for g in [gort.go(waits), gort.go(count, 0), gort.go(count, 1)]:
+                g.join()
+
+        gort.run(main)
+        return rates[0]
+
+    pairs = [(measure(block), measure(lambda: gort.sleep(0.4))) for _ in range(3)]
+    return max(pairs, key=lambda pair: pair[0] / pair[1])
+
+
+def test_others_go_on_while_one_sleeps_in_time_sleep():
+    blocked, free = progress(lambda: time.sleep(0.4))
+    assert blocked > 0.5 * free
+
+
+def test_others_go_on_while_one_reads_a_pipe():
+    def read():
+        reader, writer = os.pipe()
+        timer = threading.Timer(0.4, os.write, (writer, b"x"))
+        timer.start()
+        os.read(reader, 1)
+        timer.join()
+        os.close(reader)
+        os.close(writer)
+
+    blocked, free = progress(read)
+    assert blocked > 0.5 * free
+
+
+def test_others_go_on_while_one_hashes_200_megabytes():
+    data = bytes(200_000_000)
+    blocked, free = progress(lambda: hashlib.sha256(data).digest())
+    assert blocked > 0.3 * free
+
+
+def test_a_lock_held_by_a_parked_goroutine_does_not_stop_the_lane():
+    lock, order = threading.Lock(), []
+
+    def holder():
+        with lock:
+            order.append("locked")
+            gort.sleep(0.02)
+            order.append("unlocking")
+
+    def taker():
+        while not order:
+            gort.gosched()
+        with lock:
+            order.append("taken")
+
+    def main():
+        for g in [gort.go(holder), gort.go(taker)]:
+            g.join()
+
+    gort.run(main)
+    assert order == ["locked", "unlocking", "taken"]
+
+
+def test_a_goroutine_in_time_sleep_does_not_delay_main_that_waits_for_another():
+    def main():
+        sleeper = gort.go(time.sleep, 1)
+        slow = gort.go(lambda: time.sleep(1))
+        began = time.perf_counter()
+        gort.go(lambda: None).join()
+        waited = time.perf_counter() - began
+        sleeper.join()
+        slow.join()
+        return waited
+
+    assert gort.run(main) < 0.5
+
+
+def test_a_busy_plain_thread_causes_no_hand_off_storm():
+    stop, laps = [], [0]
+
+    def hog():
+        while not stop:
+            laps[0] += 1
+
+    def turns():
+        for _ in range(3000):
+            gort.gosched()
+
+    def main():
+        before = gort.sched.stats()["python"]["takeovers"]
+        thread = threading.Thread(target=hog)
+        thread.start()
+        for g in [gort.go(turns) for _ in range(3)]:
+            g.join()
+        stop.append(True)
+        thread.join()
+        return gort.sched.stats()["python"]["takeovers"] - before
+
+    takeovers = gort.run(main)
+    assert laps[0] > 0
+    assert takeovers <= 10
+
+
+def test_two_python_hogs_share_the_interpreter():
+    progress_made = [0, 0]
+
+    def hog(i):
+        end = time.perf_counter() + 0.5
+        while time.perf_counter() < end:
+            progress_made[i] += 1
+
+    def main():
+        for g in [gort.go(hog, 0), gort.go(hog, 1)]:
+            g.join()
+
+    gort.run(main)
+    assert min(progress_made) > 0.1 * max(progress_made)
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_many_goroutines_block_at_once(count):
+    def main():
+        began = time.perf_counter()
+        for g in [gort.go(time.sleep, 0.2) for _ in range(count)]:
+            g.join()
+        return time.perf_counter() - began
+
+    assert gort.run(main) < 0.2 + 0.05 * count

@@ -1,0 +1,328 @@
+"""run(): goroutine 1, the end of a run, its errors."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import subprocess
+import sys
+import threading
+import time
+import warnings
+
+import gort
+import pytest
+
+
+def test_run_returns_the_value_of_main():
+    assert gort.run(lambda a, b=0: a + b, 40, b=2) == 42
+
+
+def test_main_is_goroutine_1_on_the_calling_thread():
+    def main():
+        return gort.current().id, threading.get_ident(), threading.current_thread()
+
+    assert gort.run(main) == (1, threading.get_ident(), threading.current_thread())
+
+
+def test_exception_of_main_is_raised_from_run():
+    def main():
+        raise KeyError("k")
+
+    with pytest.raises(KeyError):
+        gort.run(main)
+
+
+def test_parked_goroutines_run_their_finally_when_main_returns():
+    ended = []
+
+    def waits():
+        try:
+            gort.current().join()
+        finally:
+            ended.append("finally")
+
+    def main():
+        for _ in range(5):
+            gort.go(waits)
+        gort.gosched()
+        while sum(g.wait_reason == "join" for g in gort.runtime.goroutines()) < 5:
+            gort.gosched()
+
+    gort.run(main)
+    assert ended == ["finally"] * 5
+
+
+def test_goroutine_that_never_started_is_dropped():
+    started = []
+
+    def main():
+        gort.go(started.append, 1)
+
+    gort.run(main)
+    assert started == [] or started == [1]
+    assert gort.num_goroutine() == 1
+
+
+def test_busy_goroutine_gets_goexit_at_its_next_bytecode():
+    seen = []
+
+    def busy():
+        try:
+            while True:
+                pass
+        except gort.GoExit:
+            seen.append("exit")
+            raise
+
+    def main():
+        gort.go(busy)
+        gort.sleep(0.02)
+
+    gort.run(main)
+    assert seen == ["exit"]
+
+
+def test_goroutine_in_foreign_code_is_abandoned_with_a_warning_and_ends_later():
+    ended = threading.Event()
+
+    def blocks():
+        try:
+            time.sleep(0.4)
+        except gort.GoExit:
+            ended.set()
+            raise
+
+    def main():
+        gort.go(blocks)
+        gort.sleep(0.05)
+
+    with pytest.warns(ResourceWarning, match="1 goroutine did not end within grace and is abandoned"):
+        gort.run(main, grace=0.05)
+    assert gort.run(lambda: "again") == "again"
+    assert ended.wait(5)
+
+
+def test_uncaught_exception_of_a_goroutine_ends_the_run_with_a_note():
+    def bad():
+        raise ValueError("boom")
+
+    def main():
+        gort.go(bad)
+        gort.current().join()
+
+    with pytest.raises(ValueError, match="boom") as caught:
+        gort.run(main)
+    note = caught.value.__notes__[0]
+    assert note.startswith("goroutine ") and "[running], created by" in note and "in goroutine 1" in note
+
+
+def test_uncaught_exception_ends_a_run_whose_main_computes():
+    def bad():
+        raise ValueError("boom")
+
+    def main():
+        gort.go(bad)
+        while True:
+            gort.gosched()
+
+    with pytest.raises(ValueError):
+        gort.run(main)
+
+
+def test_system_exit_in_a_goroutine_is_raised_from_run():
+    def main():
+        gort.go(sys.exit, 3)
+        gort.current().join()
+
+    with pytest.raises(SystemExit) as caught:
+        gort.run(main)
+    assert caught.value.code == 3
+
+
+def test_deadlock_is_raised_from_run_after_every_finally():
+    ended = []
+
+    def waits():
+        try:
+            gort.current().join()
+        finally:
+            ended.append(1)
+
+    def main():
+        gort.go(waits)
+        gort.current().join()
+
+    with pytest.raises(gort.Deadlock, match="^all goroutines are asleep - deadlock!$") as caught:
+        gort.run(main)
+    assert ended == [1]
+    assert "goroutine 1 [join, locked to thread]:" in caught.value.goroutines
+    assert "waits" in caught.value.goroutines and "created by" in caught.value.goroutines
+
+
+def test_deadlock_that_main_swallows_is_still_raised():
+    def main():
+        try:
+            gort.current().join()
+        except gort.Deadlock:
+            pass
+
+    with pytest.raises(gort.Deadlock):
+        gort.run(main)
+
+
+def test_sleeping_goroutine_is_no_deadlock():
+    def main():
+        g = gort.go(gort.sleep, 0.05)
+        g.join()
+        return "woke"
+
+    assert gort.run(main) == "woke"
+
+
+def test_foreign_thread_that_may_wake_us_is_no_deadlock():
+    def main():
+        done = gort.go(lambda: release.wait())
+        threading.Timer(0.1, release.set).start()
+        done.join()
+        return True
+
+    release = threading.Event()
+    assert gort.run(main)
+
+
+def test_goexit_in_main_lets_the_others_go_on_and_then_is_a_fatal_error():
+    done = []
+
+    def worker():
+        gort.sleep(0.02)
+        done.append(1)
+
+    def main():
+        gort.go(worker)
+        gort.goexit()
+
+    with pytest.raises(gort.FatalError, match=r"^no goroutines \(main called runtime.Goexit\) - deadlock!$"):
+        gort.run(main)
+    assert done == [1]
+
+
+def test_run_inside_a_goroutine_is_a_fatal_error():
+    def main():
+        with pytest.raises(gort.FatalError, match="inside a goroutine"):
+            gort.run(lambda: None)
+        return True
+
+    assert gort.run(main)
+
+
+def test_run_while_another_thread_runs_is_a_fatal_error():
+    caught = []
+
+    def other():
+        try:
+            gort.run(lambda: None)
+        except gort.FatalError as error:
+            caught.append(str(error))
+
+    def main():
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+
+    gort.run(main)
+    assert caught == ["gort.run called while another thread's run is going on"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"procs": 0}, ValueError, "run: procs must be from 1 to 1024, got 0"),
+        ({"procs": "2"}, TypeError, "run: procs must be an int, got str"),
+        ({"procs": 10**30}, ValueError, "run: procs must be from 1 to 1024, got 1000000000000000000000000000000"),
+        ({"seed": 1.5}, TypeError, "run: seed must be an int, got float"),
+        ({"grace": float("nan")}, ValueError, "run: grace must be a number of seconds, got nan"),
+        ({"grace": "1"}, TypeError, "run: grace must be a number of seconds or a timedelta, got str"),
+    ],
+)
+def test_bad_options_are_named(arguments, error, text):
+    with pytest.raises(error) as caught:
+        gort.run(lambda: None, **arguments)
+    assert str(caught.value) == text
+
+
+def test_run_of_something_not_callable_is_a_type_error():
+    with pytest.raises(TypeError, match="run: main must be callable, got int"):
+        gort.run(3)
+
+
+def test_procs_holds_for_the_run_alone():
+    before = gort.gomaxprocs()
+    assert gort.run(gort.gomaxprocs, procs=before + 1) == before + 1
+    assert gort.gomaxprocs() == before
+
+
+def test_context_variables_are_copied_at_go():
+    variable = contextvars.ContextVar("variable", default=0)
+    seen = []
+
+    def child():
+        seen.append(variable.get())
+        variable.set(99)
+
+    def main():
+        variable.set(7)
+        gort.go(child).join()
+        return variable.get()
+
+    assert gort.run(main) == 7
+    assert seen == [7]
+
+
+def test_hundred_runs_leave_no_threads_files_or_memory_behind():
+    def resident() -> int:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def main():
+        joined = [gort.go(lambda: gort.sleep(0.001)) for _ in range(20)]
+        for _ in range(20):
+            gort.go(gort.current)
+        for g in joined:
+            g.join()
+
+    def counts():
+        return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+
+    for _ in range(10):
+        gort.run(main)
+    before, memory = counts(), resident()
+    for _ in range(100):
+        gort.run(main)
+    assert counts() == before
+    assert resident() - memory < 4 << 20
+
+
+def test_exit_with_parked_sleeping_and_busy_goroutines_has_status_0():
+    program = """
+import gort, time
+def parked(): gort.current().join()
+def busy():
+    while True: pass
+def foreign(): time.sleep(30)
+for f in (parked, busy, foreign, lambda: gort.sleep(30)): gort.go(f)
+time.sleep(0.1)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_import_starts_no_thread():
+    program = "import os, gort; print(len(os.listdir('/proc/self/task')))"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "1"
+
+
+def test_run_works_with_warnings_as_errors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert gort.run(lambda: 1) == 1
