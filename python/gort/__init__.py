@@ -3,22 +3,74 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import sys
 import threading  # first imported here, on the main thread, so that no goroutine's thread becomes "main"
 import traceback
+from types import ModuleType
 
 from . import _gort
-from ._gort import Goroutine, current, go, goexit, gomaxprocs, gosched, num_cpu, num_goroutine, run, sleep
+from ._gort import (
+    Chan,
+    Cond,
+    Goroutine,
+    Mutex,
+    Once,
+    Pool,
+    Selected,
+    Ticker,
+    Timer,
+    WaitGroup,
+    after,
+    after_func,
+    current,
+    go,
+    goexit,
+    gomaxprocs,
+    gosched,
+    nil_chan,
+    num_cpu,
+    num_goroutine,
+    recv,
+    run,
+    select,
+    send,
+    sleep,
+    tick,
+)
 from .errors import Deadlock, FatalError, GoExit, GortError, Panic, PanicError
 
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the time to import typing
+if TYPE_CHECKING:
+    from . import contention, context, gc, heap, runtime, sched, sync
+
 __version__ = "0.1.0"
+__all__ = [
+    "Chan", "Cond", "Deadlock", "FatalError", "GoExit", "Goroutine", "GortError", "Mutex", "Once", "Panic", "PanicError", "Pool",
+    "Selected", "Ticker", "Timer", "WaitGroup", "after", "after_func", "contention", "context", "current", "gc", "go", "goexit",
+    "gomaxprocs", "gosched", "heap", "nil_chan", "num_cpu", "num_goroutine", "panichook", "recv", "run", "runtime", "sched",
+    "select", "send", "sleep", "sync", "tick",
+]  # fmt: skip
 
 
 def panichook(goroutine: Goroutine, error: BaseException) -> None:
     """Report an exception that left a goroutine outside run(): Go's report on stderr. Replace it to do something else."""
     print(f"panic: {error}\n\n{goroutine!r}", file=sys.stderr)
     traceback.print_exception(error, file=sys.stderr)
+
+
+_SUBMODULES = frozenset({"contention", "context", "gc", "heap", "runtime", "sched", "sync"})
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBMODULES:  # imported at first use: a program that needs none of them starts faster
+        return importlib.import_module("." + name, __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | _SUBMODULES)
 
 
 atexit.register(_gort._close)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GortError", "PanicError", "FatalError", "Deadlock", "GoExit", "Panic"]
+__all__ = ["GortError", "PanicError", "FatalError", "Deadlock", "GoExit", "Panic", "Canceled", "DeadlineExceeded"]
 
 
 class GortError(Exception):
@@ -39,5 +39,23 @@ class Panic(GortError):
         self.value = value
 
 
+class Canceled(GortError):
+    """The error of a context that was cancelled."""
+
+    def __init__(self, message: str = "context canceled") -> None:
+        super().__init__(message)
+
+
+class DeadlineExceeded(GortError, TimeoutError):
+    """The error of a context whose deadline has passed."""
+
+    def __init__(self, message: str = "context deadline exceeded") -> None:
+        super().__init__(message)
+
+
 class GoExit(BaseException):
     """How ``goexit()`` and the end of a run unwind a goroutine. Not an error: let it pass."""
+
+
+def _nothing() -> None:
+    """Called where a pending asynchronous exception is to be raised and dropped."""

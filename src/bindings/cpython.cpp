@@ -58,11 +58,7 @@ bool clean_state(PyThreadState* state) {
 #if PY_VERSION_HEX < 0x030d0000
   if (state->on_delete) return false;
 #endif
-  if (state->async_exc) {
-    PyObject* late = state->async_exc;
-    state->async_exc = nullptr;
-    Py_DECREF(late);
-  }
+  swallow_injected(state);
   return !state->dict && !state->context && state->exc_info == &state->exc_state;
 }
 
@@ -92,6 +88,22 @@ PyObject* caller_site(int* offset) {
   *offset = PyUnstable_InterpreterFrame_GetLasti(frame);
   return PyUnstable_InterpreterFrame_GetCode(frame);
 #endif
+}
+
+// Setting async_exc to null would leave the interpreter's "something is pending" flag up for good on 3.11 and 3.12 (every bytecode
+// takes the slow path, and a traced function never gets past its first instruction). Only raising the exception lowers it.
+void swallow_injected(PyThreadState* state) {
+  static PyObject* nothing = nullptr;
+  for (int round = 0; state->async_exc && round < 3; round++) {
+    if (!nothing) {
+      PyObject* module = PyImport_ImportModule("gort.errors");
+      nothing = module ? PyObject_GetAttrString(module, "_nothing") : nullptr;
+      Py_XDECREF(module);
+    }
+    PyObject* result = nothing ? PyObject_CallNoArgs(nothing) : nullptr;
+    Py_XDECREF(result);
+    PyErr_Clear();
+  }
 }
 
 void StateKeys::find([[maybe_unused]] PyThreadState* current) {

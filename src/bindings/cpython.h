@@ -22,9 +22,9 @@ namespace gort::python {
 
 #if PY_VERSION_HEX < 0x030c0000
 // The parser and nested C calls are not limited by a budget here: 512 KiB overflow on 1,000 levels of map().
-inline constexpr size_t kStackSize = 1024 * 1024;
+inline constexpr size_t kStackSize = 1028 * 1024;   // an odd number of pages, see kNativeStack
 #else
-inline constexpr size_t kStackSize = 512 * 1024;
+inline constexpr size_t kStackSize = 516 * 1024;    // an odd number of pages, see kNativeStack
 // What compile() of 199 nested brackets needs stays free; about 900 bytes per nested C call.
 inline constexpr int kCallBudget = 420;
 #endif
@@ -53,6 +53,9 @@ bool clean_state(PyThreadState* state);
 
 // inject raises exception in the goroutine of that state at its next bytecode, whichever thread it is on. GIL held.
 void inject(PyThreadState* state, PyObject* exception);
+
+// swallow_injected takes back an injected exception that was not raised yet. On the calling thread's own state.
+void swallow_injected(PyThreadState* state);
 
 // The thread-specific keys that hold the current thread state besides CPython's own variable (3.11: PyGILState's).
 class StateKeys {

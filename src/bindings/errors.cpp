@@ -12,6 +12,8 @@ PyObject* PanicError;
 PyObject* FatalError;
 PyObject* Deadlock;
 PyObject* GoExit;
+PyObject* Canceled;
+PyObject* DeadlineExceeded;
 
 bool load() {
   PyObject* module = PyImport_ImportModule("gort.errors");
@@ -20,7 +22,8 @@ bool load() {
     const char* name;
     PyObject** where;
   } wanted[] = {{"GortError", &GortError}, {"PanicError", &PanicError}, {"FatalError", &FatalError},
-                {"Deadlock", &Deadlock}, {"GoExit", &GoExit}};
+                {"Deadlock", &Deadlock}, {"GoExit", &GoExit},
+                {"Canceled", &Canceled},   {"DeadlineExceeded", &DeadlineExceeded}};
   for (auto& item : wanted) {
     *item.where = PyObject_GetAttrString(module, item.name);
     if (!*item.where) return false;
@@ -69,6 +72,11 @@ PyObject* translate() {
   } catch (const std::exception& error) {
     PyErr_SetString(PyExc_RuntimeError, error.what());
   }
+  return nullptr;
+}
+
+PyObject* refuse_reduce(PyObject* self, PyObject*) {
+  PyErr_Format(PyExc_TypeError, "cannot pickle or copy %s objects", Py_TYPE(self)->tp_name);
   return nullptr;
 }
 

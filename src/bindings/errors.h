@@ -12,6 +12,8 @@ extern PyObject* PanicError;
 extern PyObject* FatalError;
 extern PyObject* Deadlock;
 extern PyObject* GoExit;
+extern PyObject* Canceled;
+extern PyObject* DeadlineExceeded;
 
 bool load();                    // imports gort.errors; false with an exception set
 void prepare_deadlock();        // makes the dump for the next raise_deadlock
@@ -19,6 +21,9 @@ void raise_deadlock();          // sets Deadlock with the dump
 
 // translate sets the Python exception for the C++ exception being handled and returns null. Call inside a catch block.
 PyObject* translate();
+
+// refuse_reduce is __reduce__ of our objects: pickling and copying are a TypeError that names the type.
+PyObject* refuse_reduce(PyObject* self, PyObject*);
 
 // Argument errors in one voice: "<function>: <argument> must be <what>, got <value>".
 PyObject* bad_type(const char* function, const char* argument, const char* what, PyObject* got);

@@ -7,6 +7,7 @@
 #include "arguments.h"
 #include "dump.h"
 #include "errors.h"
+#include "gort/sched/run_group.h"
 #include "run.h"
 
 namespace gort::python {
@@ -120,11 +121,11 @@ GoroutineObject* new_call(const char* caller, PyObject* const* args, Py_ssize_t 
     Py_DECREF(object);
     return nullptr;
   }
-  remember_creation(object);
+  object->created_code = caller_site(&object->created_offset);
   return object;
 }
 
-bool start_call(GoroutineObject* object) {
+bool start_call(GoroutineObject* object, const Origin* origin) {
   G* g;
   try {
     g = lane().new_goroutine();
@@ -135,6 +136,12 @@ bool start_call(GoroutineObject* object) {
   if (!prepare_frame(g)) {
     lane().discard(g);
     return false;
+  }
+  if (origin) {
+    if (g->group) g->group->remove();
+    g->group = origin->group;
+    if (g->group) g->group->add();
+    g->parent_id = origin->parent_id;
   }
   Frame* frame = frame_of(g);
   object->g = g;
@@ -234,11 +241,16 @@ PyObject* goroutine_repr(PyObject* self) {
     WaitReason reason = object->g->wait_reason.load(std::memory_order_relaxed);
     if (reason != WaitReason::None) state = wait_reason_text(reason);
   }
-  if (object->name) return PyUnicode_FromFormat("<Goroutine %llu %R [%s]>", object->id, object->name, state);
-  return PyUnicode_FromFormat("<Goroutine %llu [%s]>", object->id, state);
+  unsigned long long id = object->g ? object->g->id.load(std::memory_order_relaxed) : object->id;
+  if (object->name) return PyUnicode_FromFormat("<Goroutine %llu %R [%s]>", id, object->name, state);
+  return PyUnicode_FromFormat("<Goroutine %llu [%s]>", id, state);
 }
 
-PyObject* get_id(PyObject* self, void*) { return PyLong_FromUnsignedLongLong(as_goroutine(self)->id); }
+// A plain thread's changes: it is 1 during a run.
+PyObject* get_id(PyObject* self, void*) {
+  GoroutineObject* object = as_goroutine(self);
+  return PyLong_FromUnsignedLongLong(object->g ? object->g->id.load(std::memory_order_relaxed) : object->id);
+}
 
 PyObject* get_parent_id(PyObject* self, void*) { return PyLong_FromUnsignedLongLong(as_goroutine(self)->parent_id); }
 
@@ -315,17 +327,12 @@ PyObject* goroutine_join(PyObject* self, PyObject* const* args, Py_ssize_t nargs
   return raise_outcome(outcome);
 }
 
-PyObject* refuse_reduce(PyObject* self, PyObject*) {
-  PyErr_Format(PyExc_TypeError, "cannot pickle or copy %s objects", Py_TYPE(self)->tp_name);
-  return nullptr;
-}
-
 PyMethodDef methods[] = {
     {"join", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(goroutine_join)), METH_FASTCALL | METH_KEYWORDS,
      "join(timeout=None)\n--\n\nPark until the goroutine has ended. TimeoutError when timeout (seconds) passes first."},
     {"stack", goroutine_stack, METH_NOARGS,
      "stack()\n--\n\nThe goroutine's state and Python stack in Go's traceback format; '' when it has ended."},
-    {"__reduce__", refuse_reduce, METH_NOARGS, nullptr},
+    {"__reduce__", errors::refuse_reduce, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef properties[] = {

@@ -34,7 +34,12 @@ PyObject* go(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* keywo
 // The two halves of go, for those who start a goroutine later or want to hear of its end. `caller` names the function in errors.
 // new_call checks the arguments and remembers the calling context; start_call starts it, once. Null or false with an exception set.
 GoroutineObject* new_call(const char* caller, PyObject* const* args, Py_ssize_t nargs, PyObject* keyword_names);
-bool start_call(GoroutineObject* object);
+// By default it belongs to the calling goroutine and its run; with an origin to that.
+struct Origin {
+  uint64_t parent_id;
+  RunGroup* group;   // may be null
+};
+bool start_call(GoroutineObject* object, const Origin* origin = nullptr);
 
 // The object of the calling goroutine (made on demand for plain threads). New reference.
 PyObject* current_object();

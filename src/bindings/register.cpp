@@ -3,7 +3,11 @@
 namespace gort::python {
 
 bool register_all(pybind11::module_& m) {
-  return register_heap(m) && register_observe(m);
+  return register_channels(m) &&
+         register_sync(m) &&
+         register_context(m) &&
+         register_heap(m) &&
+         register_observe(m);
 }
 
 }  // namespace gort::python

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "deferred.h"
 #include "errors.h"
 #include "gort/sched/choice.h"
 #include "gort/sched/go.h"
@@ -327,7 +328,7 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
     run.main->requests.store(0);
   }
   PyObject* error = result ? nullptr : take_exception();
-  inject(frame_of(run.main)->state, nullptr);   // a GoExit that came too late
+  swallow_injected(frame_of(run.main)->state);   // a GoExit that came too late
   if (run.panic) {
     Py_XDECREF(error);   // GoExit, or what main made of it
     Py_CLEAR(result);
@@ -338,11 +339,13 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   }
   Py_CLEAR(run.deadlock);
 
+  drop_deferred(run.group);
   if (!stop_group(&run, grace)) {
     Py_XDECREF(error);
     Py_CLEAR(result);
     error = take_exception();
   }
+  drop_deferred(run.group);   // what finally blocks have left behind
   restore_handler(&run);
   runtime.set_main(nullptr);
   run.main->requests.store(0);

@@ -26,4 +26,7 @@ inline Nanos deadline_after(Nanos d) {
   return d > kForever - now ? kForever : now + d;
 }
 
+// has_passed reads the clock only if there is a deadline.
+inline bool has_passed(Nanos deadline) { return deadline != kForever && deadline <= nanotime(); }
+
 }  // namespace gort

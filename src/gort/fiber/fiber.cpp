@@ -13,6 +13,10 @@ ExceptionGlobals* thread_exception_globals() {
 }
 
 void prepare(Fiber& fiber, void (*entry)(void*), void* argument) {
+#if defined(GORT_ASAN)
+  // The stack's last user left it by a switch, with its frames' red zones still marked.
+  ASAN_UNPOISON_MEMORY_REGION(fiber.stack.low, fiber.stack.size());
+#endif
   uintptr_t top = reinterpret_cast<uintptr_t>(fiber.stack.high) & ~uintptr_t(63);
 #if defined(__x86_64__)
   auto* frame = reinterpret_cast<uint64_t*>(top - 16 - 64);

@@ -16,6 +16,7 @@
 #include "gort/fiber/stack.h"
 
 #if defined(GORT_ASAN)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if defined(GORT_TSAN)

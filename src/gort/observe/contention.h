@@ -1,11 +1,11 @@
 // Contention: who waited for what, for how long; the data of contention.measure().
 //
-// park() calls record_wait when contention_on is set; off, that is one predictable branch. On, a wait costs one short spin lock of
-// its shard besides the park itself.
+// park() calls record_wait when contention_on is set; off, that is one predictable branch. On, a wait costs one short spin lock
+// of its shard besides the park itself.
 //
-// Waits are summed per (reason, object) in a table of fixed size; when it is full further objects are summed per reason, with a null
-// object. Objects are addresses: they are never looked into, and may be gone or reused by the time of the snapshot.
-// Thread safety: every function, from anywhere, also under core locks.
+// Waits are summed per (reason, object) in a table of fixed size; when it is full further objects are summed per reason, with a
+// null object. Objects are addresses: they are never looked into, and may be gone or reused by the time of the snapshot. Thread
+// safety: every function, from anywhere, also under core locks.
 #pragma once
 
 #include <atomic>

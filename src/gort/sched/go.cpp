@@ -6,8 +6,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <utility>
 
 #include "gort/base/errors.h"
+#include "gort/sched/run_group.h"
 #include "gort/sched/runtime.h"
 #include "gort/sched/world.h"
 #include "gort/sched/world_internal.h"
@@ -54,7 +56,10 @@ void start_goroutine(G* g, void (*invoke)(void*), void (*destroy)(void*), bool s
   g->destroy = destroy;
   g->entry = native_entry;
   g->system = system;
-  if (system) Runtime::get().count_system_goroutine(1);
+  if (system) {
+    Runtime::get().count_system_goroutine(1);
+    if (RunGroup* group = std::exchange(g->group, nullptr)) group->remove();  // no run waits for it
+  }
   g->lane->start(g);
 }
 
@@ -99,9 +104,9 @@ int64_t num_goroutine() { return Runtime::get().num_goroutine(); }
 
 uint64_t goroutine_id() { return current()->id.load(std::memory_order_relaxed); }
 
-BlockingScope::BlockingScope() {
+void BlockingScope::enter() {
   M* m = this_machine();
-  if (m && !m->own && !m->lane->hooks()) m->lane->enter_blocking(m);
+  if (m && !m->own && !m->lane->hooks()) m->lane->enter_blocking(m, __builtin_frame_address(0));
 }
 
 BlockingScope::~BlockingScope() {

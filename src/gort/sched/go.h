@@ -16,6 +16,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "gort/base/cpu.h"
+
 namespace gort {
 
 struct G;
@@ -77,13 +79,21 @@ uint64_t goroutine_id();
 
 // BlockingScope marks a blocking call (read, a foreign lock): the P goes to another machine if the call lasts; at its end
 // the goroutine gets a P again, waiting in line if need be (Go's entersyscall/exitsyscall). The managed heap must not be touched
-// inside. Costs two exchanges when nobody took the P.
+// inside; what the stack points to stays alive. Costs two exchanges when nobody took the P.
 class BlockingScope {
  public:
-  BlockingScope();
+  [[gnu::always_inline]] BlockingScope() {
+    save_registers(registers_);
+    enter();
+  }
   ~BlockingScope();
   BlockingScope(const BlockingScope&) = delete;
   BlockingScope& operator=(const BlockingScope&) = delete;
+
+ private:
+  void enter();
+
+  SavedRegisters registers_;  // a collector scans the stack from enter's frame upwards while the call blocks
 };
 
 }  // namespace gort

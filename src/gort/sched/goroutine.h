@@ -61,7 +61,7 @@ struct G {
   Waiter* fired = nullptr;
   bool self_claimed = false;      // a request ended the wait before it began
   Nanos wait_deadline = kForever; // plain threads: how long to sleep
-  bool started = false;
+  std::atomic<bool> started{false};  // also read by a scan of stacks
   void (*entry)(G*) = nullptr;
   void (*discard)(G*) = nullptr;  // called instead of entry when the goroutine may not start any more
   void* lane_data = nullptr;      // the lane hooks' (Python: thread state and callable)

@@ -81,7 +81,7 @@ G* Lane::new_goroutine() {
   g->parent_id = m && m->current ? m->current->id.load(std::memory_order_relaxed) : 0;
   g->requests.store(0, std::memory_order_relaxed);
   g->self_claimed = false;
-  g->started = false;
+  g->started.store(false, std::memory_order_relaxed);
   g->system = false;
   g->group = m && m->current ? m->current->group : nullptr;
   if (g->group) g->group->add();
@@ -265,7 +265,7 @@ void Lane::leave(M* m, G* g) {
   if (next) {
     next->status.store(Status::Running, std::memory_order_relaxed);
     next->on_cpu.store(true, std::memory_order_relaxed);
-    next->started = true;
+    next->started.store(true, std::memory_order_relaxed);
     m->current = next;
     m->running.store(next, std::memory_order_relaxed);
     count(m->p->tick);

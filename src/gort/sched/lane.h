@@ -70,7 +70,7 @@ class Lane {
   void drop_processor_if_kept(M* m);
 
   // --- blocking calls of native goroutines
-  void enter_blocking(M* m);
+  void enter_blocking(M* m, void* stack);
   void exit_blocking(M* m);
 
   // --- from sysmon and the runtime
@@ -86,6 +86,7 @@ class Lane {
 
   struct Totals {
     uint64_t hand_offs = 0, takeovers = 0, failed_takeovers = 0, machines_started = 0;
+    uint64_t loose_spawns = 0, loose_ends = 0;   // by machines without a P; the Ps count the rest
   };
   Totals totals() const;
   template <class F>

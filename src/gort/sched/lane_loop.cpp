@@ -1,6 +1,7 @@
 // The scheduler loop: what a machine does on its scheduler stack. Contract and invariants: lane.h.
 
 #include <sched.h>
+#include <time.h>
 
 #include <mutex>
 
@@ -37,7 +38,10 @@ void Lane::run(M* m) {
       idle(m);
       continue;
     }
-    if (!hooks_) world::enter(m);
+    if (!hooks_) {
+      world::enter(m);
+      if (!m->p) continue;   // a stop that we waited for took it (gomaxprocs)
+    }
     G* g = m->handed ? std::exchange(m->handed, nullptr) : find_runnable(m);
     looked = !g && !m->p;
     if (!g) continue;
@@ -113,7 +117,7 @@ void Lane::execute(M* m, G* g) {
   if (world::resume_scan_wanted(g)) [[unlikely]] world::scan_before_resume(g);
   g->status.store(Status::Running, std::memory_order_relaxed);
   g->on_cpu.store(true, std::memory_order_relaxed);
-  g->started = true;
+  g->started.store(true, std::memory_order_relaxed);
   m->current = g;
   m->running.store(g, std::memory_order_relaxed);
   count(m->p->tick);
@@ -167,8 +171,13 @@ G* Lane::steal(M* m, bool take_next) {
     }
     if (victim->queue.size() == 0 && !(take_next && victim->queue.peek_next())) continue;
     if (take_next && victim->queue.size() == 0 && victim->owner.load(std::memory_order_relaxed)) {
-      // Its owner is likely to run its runnext itself within a microsecond or so (Go backs off 3 us).
-      for (int spin = 0; spin < 60; spin++) cpu_relax();
+      // Its owner is likely to run its runnext itself within a microsecond or so. Go sleeps 3 us here; spinning instead made every
+      // ready() of a ping-pong wake another machine (3 times the context switches, measured).
+      if (!hooks_) world::leave(m);
+      timespec pause{0, 3000};
+      nanosleep(&pause, nullptr);
+      if (!hooks_) world::enter(m);
+      if (!m->p) return nullptr;
     }
     G* batch[LocalQueue::kSize / 2];
     uint32_t got = victim->queue.steal(batch, take_next);
@@ -208,7 +217,8 @@ G* Lane::find_runnable(M* m) {
           m->spinning = true;
           spinning_.fetch_add(1, std::memory_order_seq_cst);
         }
-        for (int round = 0; round < kStealRounds && !g; round++) g = steal(m, round == kStealRounds - 1);
+        for (int round = 0; round < kStealRounds && !g && m->p; round++) g = steal(m, round == kStealRounds - 1);
+        if (!m->p) return nullptr;   // a stop took it during a pause
       }
     }
     if (g) {
@@ -244,6 +254,10 @@ void Lane::idle(M* m) {
   {
     std::lock_guard hold(lock_);
     if (m->p || m->takeover) return;
+    if (m->spinning) {   // its P was taken while it looked for work
+      m->spinning = false;
+      spinning_.fetch_sub(1, std::memory_order_seq_cst);
+    }
     if (m->own ? m->own_ready.load(std::memory_order_acquire) : m->ending.load(std::memory_order_acquire)) return;
     if (global_.size() != 0 && idle_processors_) {
       m->p = pop_idle_processor_locked();

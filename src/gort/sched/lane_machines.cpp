@@ -182,11 +182,12 @@ void Lane::hand_off(M* m, G* first) {
 
 // ---------------------------------------------------------------- blocking calls of native goroutines
 
-void Lane::enter_blocking(M* m) {
+void Lane::enter_blocking(M* m, void* stack) {
   m->current->status.store(Status::Syscall, std::memory_order_relaxed);
   P* p = m->p;
   m->blocked_p = p;
   m->p = nullptr;
+  m->stopped_sp.store(stack, std::memory_order_release);  // in a stop it counts as standing here
   world::leave(m);
   if (p) {
     m->blocked_syscall = p->syscall.load(std::memory_order_relaxed) + 1;
@@ -196,16 +197,17 @@ void Lane::enter_blocking(M* m) {
 
 void Lane::exit_blocking(M* m) {
   G* g = m->current;
+  // First of all: a stop may be looking at this stack.
+  world::enter(m);
+  m->stopped_sp.store(nullptr, std::memory_order_release);
   P* p = std::exchange(m->blocked_p, nullptr);
   uint32_t mine = m->blocked_syscall;
   if (p && p->syscall.compare_exchange_strong(mine, mine + 1, std::memory_order_seq_cst)) {
     m->p = p;
-    world::enter(m);
     g->status.store(Status::Running, std::memory_order_relaxed);
     return;
   }
   if (acquire_processor(m)) {
-    world::enter(m);
     g->status.store(Status::Running, std::memory_order_relaxed);
     return;
   }
@@ -476,7 +478,8 @@ int64_t Lane::live() const {
 }
 
 Lane::Totals Lane::totals() const {
-  return {hand_offs_.load(), takeovers_.load(), failed_takeovers_.load(), machines_started_.load()};
+  return {hand_offs_.load(),        takeovers_.load(),    failed_takeovers_.load(),
+          machines_started_.load(), loose_spawns_.load(), loose_ends_.load()};
 }
 
 void Lane::attach_thread_machine(M* m) {

@@ -22,7 +22,9 @@ class RunGroup {
   }
   // remove ends one member; the last one wakes who waits for the group to be empty.
   void remove();
-  void release();   // drops the run's own reference
+  // Further references, of those that are not members.
+  void retain() { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release();   // also drops the run's own reference
 
   int64_t live() const { return live_.load(std::memory_order_acquire); }
 

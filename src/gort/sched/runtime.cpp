@@ -11,7 +11,8 @@
 namespace gort {
 namespace {
 
-constexpr size_t kNativeStack = 256 * 1024;
+// An odd number of pages: with a stride of 256 KiB all stack tops fall into the same cache sets (spawning was 1.5 times slower).
+constexpr size_t kNativeStack = 260 * 1024;
 
 // Ends a plain thread's goroutine with its thread.
 struct ThreadEnd {
@@ -65,7 +66,7 @@ M* Runtime::attach_thread(Lane& lane) {
   g->own_machine = m;
   g->id.store(next_ids(1), std::memory_order_relaxed);
   g->status.store(Status::Running, std::memory_order_relaxed);
-  g->started = true;
+  g->started.store(true, std::memory_order_relaxed);
   m->own = g;
   m->current = g;
   m->running.store(g, std::memory_order_relaxed);

@@ -55,7 +55,7 @@ StackRange range_of(M* m, const void* low) {
 }
 
 bool holds_native_frames(G* g) {
-  return !g->lane->hooks() && !g->own_machine && g->started && g->status.load(std::memory_order_acquire) != Status::Dead;
+  return !g->lane->hooks() && !g->own_machine && g->started.load(std::memory_order_relaxed) && g->status.load(std::memory_order_acquire) != Status::Dead;
 }
 
 }  // namespace
@@ -168,7 +168,7 @@ void scan_before_resume(G* g) {
   uint32_t epoch = resume_epoch.load(std::memory_order_acquire);
   if (epoch == 0 || !claim_scan(g, epoch)) return;
   auto visit = resume_visit.load(std::memory_order_relaxed);
-  if (visit && g->started && holds_native_frames(g)) {
+  if (visit && holds_native_frames(g)) {
     visit(resume_context.load(std::memory_order_relaxed), {g, g->fiber.sp, g->fiber.stack.high});
   }
   g->scan_word.store(epoch << 1, std::memory_order_release);

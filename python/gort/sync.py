@@ -1,0 +1,73 @@
+"""Go's sync: locks and other ways for goroutines and threads to wait for one another.
+
+>>> from gort import sync
+>>> greeting = sync.once_value(lambda: "hello")
+>>> greeting(), greeting()
+('hello', 'hello')
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Callable, TypeVar
+
+from ._gort import Cond, Mutex, MutexState, Once, Pool, WaitGroup
+from .errors import GoExit, PanicError
+
+__all__ = ["Cond", "Mutex", "MutexState", "Once", "Pool", "WaitGroup", "once_func", "once_value", "once_values"]
+
+T = TypeVar("T")
+
+
+def once_value(fn: Callable[[], T]) -> Callable[[], T]:
+    """A function that calls fn() the first time and returns that value every time.
+
+    What fn raises is remembered and raised from every call. Callers park while the first call goes on.
+    """
+    return _remember("once_value", fn)
+
+
+def once_values(fn: Callable[[], T]) -> Callable[[], T]:
+    """once_value for a function that returns several values, as a tuple."""
+    return _remember("once_values", fn)
+
+
+def once_func(fn: Callable[[], Any]) -> Callable[[], None]:
+    """A function that calls fn() the first time and does nothing later; what fn raises is raised from every call."""
+    call = _remember("once_func", fn)
+
+    def once() -> None:
+        call()
+
+    return once
+
+
+def _remember(name: str, fn: Callable[[], T]) -> Callable[[], T]:
+    if not callable(fn):
+        raise TypeError(f"{name}: fn must be callable, got {type(fn).__name__}")
+    once = Once()
+    value: Any = None
+    error: BaseException | None = None
+    traceback: TracebackType | None = None  # of the first call; a raise adds to the exception's own
+
+    def first() -> None:
+        nonlocal fn, value, error, traceback
+        function = fn
+        del fn  # what it holds is not needed any more
+        try:
+            value = function()
+        except GoExit:
+            error = PanicError("panic called with nil argument (use GODEBUG=panicnil=1 to disable)")
+            raise
+        except BaseException as e:
+            error = e
+            traceback = e.__traceback__
+
+    def call() -> T:
+        once.do(first)
+        if error is not None:
+            raise error.with_traceback(traceback)
+        result: T = value
+        return result
+
+    return call

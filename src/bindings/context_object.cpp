@@ -1,0 +1,472 @@
+// gort.context: the Python objects of the core's contexts.
+//
+// Ownership: a Context owns its core context and the Context of its parent; keys, values and causes belong to the Context that they
+// were given to, the core has borrowed pointers. So CPython's collector sees every reference (a request that is a
+// value of its own context is the usual cycle), and a pointer that is read through a Context is alive: whoever gave it is among its parents.
+// The core's own text of a context is asked for only through its Context, for the same reason.
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include <string>
+
+#include "arguments.h"
+#include "chan_object.h"
+#include "deferred.h"
+#include "errors.h"
+#include "gort/base/errors.h"
+#include "gort/context/context.h"
+#include "python_lane.h"
+#include "register.h"
+
+namespace gort::python {
+namespace {
+
+using context::Err;
+using context::Value;
+using context::ValueType;
+
+struct ContextObject {
+  PyObject_HEAD
+  PyObject* weak_references;
+  Context* core;           // owned
+  PyObject* parent;        // Context or null
+  PyObject* key;           // of with_value, else null
+  PyObject* value;
+  PyObject* cause;         // of a cancellation through this object
+  PyObject* late_cause;    // of passing the deadline
+  ChanObject* done;        // borrowed: the channel owns us
+};
+PyTypeObject* context_type = nullptr;
+ContextObject* as_context(PyObject* self) { return reinterpret_cast<ContextObject*>(self); }
+
+struct RaisedInPython {};   // thrown through the core with a Python exception set
+
+// As Go: a str is itself, what has a text of its own shows it, anything else shows its type.
+std::string text_of(const void* element) {
+  PyObject* object = *static_cast<PyObject* const*>(element);
+  if (object == Py_None) return "<nil>";
+  bool has_text = PyUnicode_Check(object) || Py_TYPE(object)->tp_str != PyBaseObject_Type.tp_str;
+  if (!has_text) return Py_TYPE(object)->tp_name;
+  PyObject* text = PyObject_Str(object);
+  const char* bytes = text ? PyUnicode_AsUTF8(text) : nullptr;
+  std::string result = bytes ? bytes : "";
+  Py_XDECREF(text);
+  if (!bytes) throw RaisedInPython();
+  return result;
+}
+
+const ValueType& borrowed_object() {
+  static const ElementType element{"object", sizeof(PyObject*), alignof(PyObject*), false, nullptr};
+  static const ValueType type{&element,
+                              [](const void* a, const void* b) {
+                                return *static_cast<PyObject* const*>(a) == *static_cast<PyObject* const*>(b);
+                              },
+                              text_of};
+  return type;
+}
+Value borrow(PyObject* object) { return object ? Value(borrowed_object(), &object) : Value(); }
+
+// The caller's argument as a Context. Null with an exception set.
+ContextObject* parent_of(const char* function, PyObject* object) {
+  if (object == Py_None) {
+    PyErr_SetString(errors::PanicError, "cannot create context from nil parent");
+    return nullptr;
+  }
+  if (Py_TYPE(object) == context_type) return as_context(object);
+  errors::bad_type(function, "ctx", "a Context", object);
+  return nullptr;
+}
+
+// An object for a core context still to be made; attach() completes it.
+ContextObject* new_context(PyObject* parent) {
+  ContextObject* self = as_context(context_type->tp_alloc(context_type, 0));
+  if (self) self->parent = Py_XNewRef(parent);
+  return self;
+}
+
+template <class Make>
+PyObject* attach(ContextObject* self, Make make) {
+  if (!self) return nullptr;
+  try {
+    self->core = make().detach();
+  } catch (...) {
+    errors::translate();
+    Py_DECREF(self);
+    return nullptr;
+  }
+  return reinterpret_cast<PyObject*>(self);
+}
+
+ContextRef core_of(PyObject* context) { return ContextRef::share(as_context(context)->core); }
+
+// --- errors
+
+PyObject* new_error(Err err) {
+  if (err == Err::None) Py_RETURN_NONE;
+  return PyObject_CallNoArgs(err == Err::Canceled ? errors::Canceled : errors::DeadlineExceeded);
+}
+
+bool read_cause(const char* function, PyObject** cause) {
+  if (*cause == Py_None) *cause = nullptr;
+  if (!*cause || PyExceptionInstance_Check(*cause)) return true;
+  errors::bad_type(function, "cause", "an exception or None", *cause);
+  return false;
+}
+
+// --- cancelling
+
+PyObject* cancel_with(PyObject* self, PyObject* cause) {
+  ContextObject* ctx = as_context(self);
+  if (!machine()) return nullptr;
+  if (ctx->core->err() != Err::None) Py_RETURN_NONE;
+  try {
+    Value value = borrow(cause);
+    if (cause) Py_XSETREF(ctx->cause, Py_NewRef(cause));
+    ctx->core->cancel(value);
+  } catch (...) {
+    return errors::translate();
+  }
+  Py_RETURN_NONE;
+}
+
+PyObject* cancel(PyObject* self, PyObject*) { return cancel_with(self, nullptr); }
+
+PyObject* cancel_cause(PyObject* self, PyObject* cause) {
+  if (!read_cause("cancel", &cause)) return nullptr;
+  return cancel_with(self, cause);
+}
+
+PyMethodDef cancel_method = {"cancel", cancel, METH_NOARGS,
+                             "cancel()\n--\n\nCancel the context and all below it. Only the first call counts. Never parks."};
+PyMethodDef cancel_cause_method = {"cancel", cancel_cause, METH_O,
+                                   "cancel(cause, /)\n--\n\nCancel the context and all below it, with an exception (or None) as the\n"
+                                   "cause. Only the first call counts. Never parks."};
+
+// (ctx, cancel). Steals ctx.
+PyObject* with_cancel_function(PyObject* ctx, PyMethodDef* method) {
+  if (!ctx) return nullptr;
+  PyObject* function = PyCFunction_New(method, ctx);
+  PyObject* pair = function ? PyTuple_Pack(2, ctx, function) : nullptr;
+  Py_XDECREF(function);
+  Py_DECREF(ctx);
+  return pair;
+}
+
+// --- the functions; gort/context.py is their face
+
+PyObject* root(const ContextRef& core) {
+  return attach(new_context(nullptr), [&] { return core; });
+}
+
+PyObject* with_cancel(PyObject*, PyObject* parent) {
+  if (!machine() || !parent_of("with_cancel", parent)) return nullptr;
+  return with_cancel_function(attach(new_context(parent), [&] { return context::with_cancel(core_of(parent)); }), &cancel_method);
+}
+
+PyObject* with_cancel_cause(PyObject*, PyObject* parent) {
+  if (!machine() || !parent_of("with_cancel_cause", parent)) return nullptr;
+  return with_cancel_function(attach(new_context(parent), [&] { return context::with_cancel(core_of(parent)); }), &cancel_cause_method);
+}
+
+PyObject* make_deadline(const char* function, PyObject* parent, Nanos deadline, PyObject* cause) {
+  if (!read_cause(function, &cause)) return nullptr;
+  ContextObject* self = new_context(parent);
+  if (!self) return nullptr;
+  self->late_cause = Py_XNewRef(cause);
+  return with_cancel_function(
+      attach(self, [&] { return context::with_deadline(core_of(parent), deadline, borrow(cause)); }), &cancel_method);
+}
+
+// (name, parent, seconds of the monotonic clock, cause)
+PyObject* with_deadline(PyObject*, PyObject* args) {
+  const char* name;
+  PyObject *parent, *seconds, *cause;
+  if (!PyArg_ParseTuple(args, "sOOO", &name, &parent, &seconds, &cause)) return nullptr;
+  Nanos deadline;
+  if (!machine() || !parent_of(name, parent) || !seconds_to_nanos(name, "d", seconds, &deadline)) return nullptr;
+  return make_deadline(name, parent, deadline < 1 ? 1 : deadline, cause);
+}
+
+// (name, parent, seconds from now, cause)
+PyObject* with_timeout(PyObject*, PyObject* args) {
+  const char* name;
+  PyObject *parent, *seconds, *cause;
+  if (!PyArg_ParseTuple(args, "sOOO", &name, &parent, &seconds, &cause)) return nullptr;
+  Nanos deadline;
+  if (!machine() || !parent_of(name, parent) || !seconds_to_deadline(name, "s", seconds, &deadline)) return nullptr;
+  return make_deadline(name, parent, deadline, cause);
+}
+
+PyObject* with_value(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
+  if (nargs != 3) {
+    PyErr_Format(PyExc_TypeError, "with_value: takes 3 arguments (ctx, key, value), got %zd", nargs);
+    return nullptr;
+  }
+  if (!machine() || !parent_of("with_value", args[0])) return nullptr;
+  if (args[1] == Py_None) {
+    PyErr_SetString(errors::PanicError, "nil key");
+    return nullptr;
+  }
+  if (PyObject_Hash(args[1]) == -1) {
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) return nullptr;
+    PyErr_SetString(errors::PanicError, "key is not comparable");
+    return nullptr;
+  }
+  ContextObject* self = new_context(args[0]);
+  if (!self) return nullptr;
+  self->key = Py_NewRef(args[1]);
+  self->value = Py_NewRef(args[2]);
+  return attach(self, [&] { return context::with_value(core_of(args[0]), borrow(args[1]), borrow(args[2])); });
+}
+
+PyObject* without_cancel(PyObject*, PyObject* parent) {
+  if (!machine() || !parent_of("without_cancel", parent)) return nullptr;
+  return attach(new_context(parent), [&] { return context::without_cancel(core_of(parent)); });
+}
+
+PyObject* cause_of(PyObject*, PyObject* object) {
+  ContextObject* ctx = parent_of("cause", object);
+  if (!ctx || !machine()) return nullptr;
+  Err err = ctx->core->err();
+  Value cause = ctx->core->cause();
+  if (!cause || &cause.type() != &borrowed_object()) return new_error(err);
+  return Py_NewRef(*static_cast<PyObject* const*>(cause.element()));
+}
+
+// --- after_func
+
+constexpr const char* kStopName = "gort.context.stop";
+
+PyObject* stop(PyObject* capsule, PyObject*) {
+  if (!machine()) return nullptr;
+  auto* registration = static_cast<context::AfterFunc*>(PyCapsule_GetPointer(capsule, kStopName));
+  return PyBool_FromLong(registration->stop());
+}
+
+PyMethodDef stop_method = {"stop", stop, METH_NOARGS,
+                           "stop()\n--\n\nKeep the function from being called; True if this call did. Does not wait for a started one."};
+
+PyObject* after_func(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
+  if (nargs != 2) {
+    PyErr_Format(PyExc_TypeError, "after_func: takes 2 arguments (ctx, fn), got %zd", nargs);
+    return nullptr;
+  }
+  ContextObject* ctx = parent_of("after_func", args[0]);
+  if (!ctx || !machine()) return nullptr;
+  if (!PyCallable_Check(args[1])) return errors::bad_type("after_func", "fn", "callable", args[1]);
+  GoroutineObject* call = new_call("after_func", &args[1], 1, nullptr);
+  if (!call) return nullptr;
+  Deferred* deferred = Deferred::make(call);
+  if (!deferred) return nullptr;
+  context::Task task{[](void* d) { static_cast<Deferred*>(d)->start(); }, [](void* d) { static_cast<Deferred*>(d)->drop(); }, deferred};
+  context::AfterFunc* registration;
+  try {
+    registration = new context::AfterFunc(context::after_func(ContextRef::share(ctx->core), task));
+  } catch (...) {
+    return errors::translate();
+  }
+  PyObject* capsule = PyCapsule_New(registration, kStopName, [](PyObject* self) {
+    delete static_cast<context::AfterFunc*>(PyCapsule_GetPointer(self, kStopName));
+  });
+  if (!capsule) {
+    delete registration;
+    return nullptr;
+  }
+  PyObject* function = PyCFunction_New(&stop_method, capsule);
+  Py_DECREF(capsule);
+  return function;
+}
+
+// --- tree
+
+const char* kind_text(Context::Kind kind) {
+  switch (kind) {
+    case Context::Kind::Background: return "Background";
+    case Context::Kind::Todo: return "TODO";
+    case Context::Kind::Cancel: return "WithCancel";
+    case Context::Kind::Deadline: return "WithDeadline";
+    case Context::Kind::Value: return "WithValue";
+    case Context::Kind::WithoutCancel: return "WithoutCancel";
+    case Context::Kind::AfterFunc: return "AfterFunc";
+  }
+  return "?";
+}
+
+std::string state_text(const Context& core) {
+  std::string text;
+  if (core.kind() == Context::Kind::Deadline) {
+    Nanos left = core.deadline() - nanotime();
+    char seconds[32];
+    snprintf(seconds, sizeof seconds, " [%.3gs]", double(left) / double(kSecond));
+    text += seconds;
+  }
+  if (core.err() != Err::None) text += std::string(" (") + context::err_text(core.err()) + ")";
+  return text;
+}
+
+void draw(std::string& out, const Context& top, const std::string& indent, int depth) {
+  std::vector<ContextRef> children = top.children();
+  for (size_t i = children.size(); i-- > 0;) {   // the newest comes first in the core's list
+    const ContextRef& child = children[i];
+    std::string path;
+    for (const Context* c = child.get(); c && c != &top; c = c->parent().get()) {
+      path = path.empty() ? kind_text(c->kind()) : std::string(kind_text(c->kind())) + "." + path;
+    }
+    bool last = i == 0;
+    out += "\n" + indent + (last ? "└── " : "├── ") + path + state_text(*child);
+    if (depth < 50) draw(out, *child, indent + (last ? "    " : "│   "), depth + 1);
+  }
+}
+
+PyObject* tree(PyObject*, PyObject* object) {
+  ContextObject* ctx = parent_of("tree", object);
+  if (!ctx || !machine()) return nullptr;
+  std::string text = kind_text(ctx->core->kind()) + state_text(*ctx->core);
+  draw(text, *ctx->core, "", 0);
+  return PyUnicode_FromStringAndSize(text.data(), Py_ssize_t(text.size()));
+}
+
+// --- the type
+
+int context_traverse(PyObject* self, visitproc visit, void* arg) {
+  ContextObject* ctx = as_context(self);
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(ctx->parent);
+  Py_VISIT(ctx->key);
+  Py_VISIT(ctx->value);
+  Py_VISIT(ctx->cause);
+  Py_VISIT(ctx->late_cause);
+  return 0;
+}
+
+// No tp_clear: what a context holds was there before it, or is an exception; every cycle has another member to break it.
+void context_dealloc(PyObject* self) {
+  PyObject_GC_UnTrack(self);
+  Py_TRASHCAN_BEGIN(self, context_dealloc)   // chains
+  ContextObject* ctx = as_context(self);
+  if (ctx->weak_references) PyObject_ClearWeakRefs(self);
+  if (ctx->core) ctx->core->release();
+  Py_CLEAR(ctx->key);
+  Py_CLEAR(ctx->value);
+  Py_CLEAR(ctx->cause);
+  Py_CLEAR(ctx->late_cause);
+  Py_CLEAR(ctx->parent);
+  PyTypeObject* type = Py_TYPE(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+  Py_TRASHCAN_END
+}
+
+PyObject* context_done(PyObject* self, PyObject*) {
+  ContextObject* ctx = as_context(self);
+  if (!machine()) return nullptr;
+  if (ctx->done) return Py_NewRef(reinterpret_cast<PyObject*>(ctx->done));
+  ChannelRef channel;
+  try {
+    channel = ctx->core->done();
+  } catch (...) {
+    return errors::translate();
+  }
+  if (!channel) Py_RETURN_NONE;
+  ChanObject* ch = new_receiver(std::move(channel), Kind::Event, self);
+  if (!ch) return nullptr;
+  ch->gone = [](ChanObject* gone) { as_context(gone->owner)->done = nullptr; };
+  ctx->done = ch;
+  return reinterpret_cast<PyObject*>(ch);
+}
+
+PyObject* context_err(PyObject* self, PyObject*) {
+  if (!machine()) return nullptr;
+  return new_error(as_context(self)->core->err());
+}
+
+PyObject* context_deadline(PyObject* self, PyObject*) {
+  Nanos deadline = as_context(self)->core->deadline();
+  if (deadline == kForever) Py_RETURN_NONE;
+  return PyFloat_FromDouble(double(deadline) / double(kSecond));
+}
+
+// Keys of different types are different, as in Go (1 is not True).
+PyObject* context_value(PyObject* self, PyObject* key) {
+  if (!machine()) return nullptr;
+  for (PyObject* c = self; c; c = as_context(c)->parent) {
+    PyObject* own = as_context(c)->key;
+    if (!own || Py_TYPE(own) != Py_TYPE(key)) continue;
+    int equal = own == key ? 1 : PyObject_RichCompareBool(own, key, Py_EQ);
+    if (equal < 0) return nullptr;
+    if (equal) return Py_NewRef(as_context(c)->value);
+  }
+  Py_RETURN_NONE;
+}
+
+PyObject* context_str(PyObject* self) {
+  try {
+    std::string text = as_context(self)->core->to_string();
+    return PyUnicode_FromStringAndSize(text.data(), Py_ssize_t(text.size()));
+  } catch (const RaisedInPython&) {
+    return nullptr;
+  } catch (...) {
+    return errors::translate();
+  }
+}
+
+PyObject* context_repr(PyObject* self) {
+  Context* core = as_context(self)->core;
+  std::string text = std::string("<Context ") + kind_text(core->kind()) + state_text(*core) + ">";
+  return PyUnicode_FromString(text.c_str());
+}
+
+PyMethodDef functions[] = {
+    {"_context_with_cancel", with_cancel, METH_O, nullptr},
+    {"_context_with_cancel_cause", with_cancel_cause, METH_O, nullptr},
+    {"_context_with_deadline", with_deadline, METH_VARARGS, nullptr},
+    {"_context_with_timeout", with_timeout, METH_VARARGS, nullptr},
+    {"_context_with_value", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(with_value)), METH_FASTCALL, nullptr},
+    {"_context_without_cancel", without_cancel, METH_O, nullptr},
+    {"_context_after_func", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(after_func)), METH_FASTCALL, nullptr},
+    {"_context_cause", cause_of, METH_O, nullptr},
+    {"_context_tree", tree, METH_O, nullptr},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyMethodDef methods[] = {
+    {"done", context_done, METH_NOARGS,
+     "done()\n--\n\nThe channel that is closed when the context is cancelled; None if it never is."},
+    {"err", context_err, METH_NOARGS, "err()\n--\n\nNone, or why it was cancelled: Canceled or DeadlineExceeded."},
+    {"deadline", context_deadline, METH_NOARGS, "deadline()\n--\n\nWhen it will be cancelled, on time.monotonic(); None if it has no deadline."},
+    {"value", context_value, METH_O, "value(key, /)\n--\n\nThe value of the nearest with_value with this key; None if there is none."},
+    {"__reduce__", errors::refuse_reduce, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyMemberDef members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(ContextObject, weak_references), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr}};
+
+PyType_Slot slots[] = {
+    {Py_tp_doc, const_cast<char*>("Carries cancellation, a deadline and values down a tree of calls; made by the functions of gort.context.")},
+    {Py_tp_traverse, reinterpret_cast<void*>(context_traverse)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(context_dealloc)},
+    {Py_tp_repr, reinterpret_cast<void*>(context_repr)},
+    {Py_tp_str, reinterpret_cast<void*>(context_str)},
+    {Py_tp_methods, methods},
+    {Py_tp_members, members},
+    {0, nullptr}};
+
+PyType_Spec spec = {"gort.context.Context", sizeof(ContextObject), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE, slots};
+
+}  // namespace
+
+bool register_context(pybind11::module_& m) {
+  context_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  if (!context_type || PyModule_AddType(m.ptr(), context_type) < 0 || PyModule_AddFunctions(m.ptr(), functions) < 0) return false;
+  PyObject* background = root(context::background());
+  PyObject* todo = root(context::todo());
+  bool added = background && todo && PyModule_AddObjectRef(m.ptr(), "_context_background", background) == 0 &&
+               PyModule_AddObjectRef(m.ptr(), "_context_todo", todo) == 0;
+  Py_XDECREF(background);
+  Py_XDECREF(todo);
+  return added;
+}
+
+}  // namespace gort::python

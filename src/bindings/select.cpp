@@ -1,0 +1,294 @@
+// gort.select and its cases. select is a raw function: it parks.
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include <memory>
+#include <new>
+
+#include "arguments.h"
+#include "chan_object.h"
+#include "errors.h"
+#include "gort/chan/select.h"
+#include "python_lane.h"
+
+namespace gort::python {
+namespace {
+
+// What recv(ch) and send(ch, v) return. Immutable; may be used in any number of selects.
+struct CaseObject {
+  PyObject_HEAD
+  PyObject* chan;
+  PyObject* value;     // of an object channel's send; null otherwise
+  Element number;      // of a typed channel's send
+  bool is_send;
+};
+PyTypeObject* case_type = nullptr;
+PyTypeObject* selected_type = nullptr;
+CaseObject* as_case(PyObject* object) { return reinterpret_cast<CaseObject*>(object); }
+
+int case_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(as_case(self)->chan);
+  Py_VISIT(as_case(self)->value);
+  return 0;
+}
+
+// No tp_clear: a case is as immutable as a tuple, so every cycle through it has another member to break it.
+void case_dealloc(PyObject* self) {
+  PyObject_GC_UnTrack(self);
+  Py_XDECREF(as_case(self)->chan);
+  Py_XDECREF(as_case(self)->value);
+  PyTypeObject* type = Py_TYPE(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+PyObject* case_repr(PyObject* self) {
+  CaseObject* c = as_case(self);
+  if (!c->is_send) return PyUnicode_FromFormat("recv(%R)", c->chan);
+  PyObject* value = c->value ? Py_NewRef(c->value) : from_number(as_chan(c->chan)->kind, c->number);
+  if (!value) return nullptr;
+  PyObject* text = PyUnicode_FromFormat("send(%R, %R)", c->chan, value);
+  Py_DECREF(value);
+  return text;
+}
+
+PyObject* recv_case(PyObject*, PyObject* chan) {
+  if (!is_chan(chan)) return errors::bad_type("recv", "ch", "a Chan", chan);
+  if (as_chan(chan)->no_receive) {
+    PyErr_SetString(PyExc_TypeError, "recv: the channel is send-only");
+    return nullptr;
+  }
+  PyObject* self = case_type->tp_alloc(case_type, 0);
+  if (self) as_case(self)->chan = Py_NewRef(chan);
+  return self;
+}
+
+PyObject* send_case(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
+  if (nargs != 2) {
+    PyErr_Format(PyExc_TypeError, "send: takes 2 arguments (ch, v), got %zd", nargs);
+    return nullptr;
+  }
+  PyObject* chan = args[0];
+  if (!is_chan(chan)) return errors::bad_type("send", "ch", "a Chan", chan);
+  if (as_chan(chan)->no_send) {
+    PyErr_SetString(PyExc_TypeError, "send: the channel is receive-only");
+    return nullptr;
+  }
+  Element number{0};
+  bool object = as_chan(chan)->kind == Kind::Object;
+  if (!object && !to_number("send", as_chan(chan)->kind, args[1], &number)) return nullptr;
+  PyObject* self = case_type->tp_alloc(case_type, 0);
+  if (!self) return nullptr;
+  as_case(self)->chan = Py_NewRef(chan);
+  as_case(self)->value = object ? Py_NewRef(args[1]) : nullptr;
+  as_case(self)->number = number;
+  as_case(self)->is_send = true;
+  return self;
+}
+
+// What select works on, on the stack for the usual number of cases.
+class Room {
+ public:
+  explicit Room(size_t count) {
+    if (count <= kOnStack) return;
+    many_ = std::make_unique<SelectCase[]>(count);
+    many_elements_ = std::make_unique<Element[]>(count);
+  }
+  SelectCase* cases() { return many_ ? many_.get() : few_; }
+  Element* elements() { return many_ ? many_elements_.get() : few_elements_; }
+
+ private:
+  static constexpr size_t kOnStack = 8;
+  SelectCase few_[kOnStack];
+  Element few_elements_[kOnStack];
+  std::unique_ptr<SelectCase[]> many_;
+  std::unique_ptr<Element[]> many_elements_;
+};
+
+ChanObject* chan_of(PyObject* arg) {
+  if (is_chan(arg)) return as_chan(arg);
+  return Py_TYPE(arg) == case_type ? as_chan(as_case(arg)->chan) : nullptr;
+}
+bool offers_object(PyObject* arg) { return Py_TYPE(arg) == case_type && as_case(arg)->value; }
+
+bool parse_options(PyObject* const* values, PyObject* names, bool* has_default, Nanos* deadline) {
+  for (Py_ssize_t i = 0, n = PyTuple_GET_SIZE(names); i < n; i++) {
+    PyObject* name = PyTuple_GET_ITEM(names, i);
+    if (PyUnicode_CompareWithASCIIString(name, "default") == 0) {
+      int truth = PyObject_IsTrue(values[i]);
+      if (truth < 0) return false;
+      *has_default = truth != 0;
+    } else if (PyUnicode_CompareWithASCIIString(name, "timeout") == 0) {
+      if (!timeout_to_deadline("select", values[i], deadline)) return false;
+    } else {
+      PyErr_Format(PyExc_TypeError, "select: unexpected keyword argument %R", name);
+      return false;
+    }
+  }
+  return true;
+}
+
+// Fills the cases in; takes no references. False with an exception set.
+bool read_cases(PyObject* const* args, Py_ssize_t count, SelectCase* cases, Element* elements, bool* has_timers, bool* has_objects) {
+  for (Py_ssize_t i = 0; i < count; i++) {
+    PyObject* arg = args[i];
+    if (is_chan(arg)) {
+      ChanObject* ch = as_chan(arg);
+      if (!ch->plain) {
+        if (ch->no_receive) {
+          PyErr_Format(PyExc_TypeError, "select: case %zd receives, but the channel is send-only", i);
+          return false;
+        }
+        *has_timers = *has_timers || ch->timer;
+      }
+      cases[i] = {ch->channel, SelectCase::Recv, &elements[i]};
+    } else if (Py_TYPE(arg) == case_type) {
+      CaseObject* c = as_case(arg);
+      ChanObject* ch = as_chan(c->chan);
+      *has_timers = *has_timers || ch->timer;
+      if (c->is_send) {
+        elements[i] = c->number;
+        if (c->value) {
+          elements[i].object = c->value;
+          *has_objects = true;
+        }
+      }
+      cases[i] = {ch->channel, c->is_send ? SelectCase::Send : SelectCase::Recv, &elements[i]};
+    } else if (arg == Py_None) {
+      cases[i] = {nullptr, SelectCase::Recv, nullptr};
+    } else {
+      PyErr_Format(PyExc_TypeError, "select: case %zd must be a Chan, recv(ch), send(ch, v) or None, got %.200s", i,
+                   Py_TYPE(arg)->tp_name);
+      return false;
+    }
+  }
+  return true;
+}
+
+void enter_timers(PyObject* const* args, Py_ssize_t count) {
+  for (Py_ssize_t i = 0; i < count; i++) {
+    if (ChanObject* ch = chan_of(args[i]); ch && ch->timer) ch->timer->enter();
+  }
+}
+void exit_timers(PyObject* const* args, Py_ssize_t count) {
+  for (Py_ssize_t i = 0; i < count; i++) {
+    if (ChanObject* ch = chan_of(args[i]); ch && ch->timer) ch->timer->exit();
+  }
+}
+
+// Gives up the references of what was offered and not sent.
+void drop_offers(PyObject* const* args, Py_ssize_t count, Py_ssize_t chosen) {
+  PyObject *type, *value, *traceback;
+  PyErr_Fetch(&type, &value, &traceback);
+  for (Py_ssize_t i = 0; i < count; i++) {
+    if (i != chosen && offers_object(args[i])) Py_DECREF(as_case(args[i])->value);
+  }
+  PyErr_Restore(type, value, traceback);
+}
+
+PyObject* selected(Py_ssize_t index, PyObject* value, bool ok) {
+  if (!value) return nullptr;
+  PyObject* number = PyLong_FromSsize_t(index);
+  PyObject* result = number ? PyStructSequence_New(selected_type) : nullptr;
+  if (!result) {
+    Py_DECREF(value);
+    Py_XDECREF(number);
+    return nullptr;
+  }
+  PyStructSequence_SET_ITEM(result, 0, number);
+  PyStructSequence_SET_ITEM(result, 1, value);
+  PyStructSequence_SET_ITEM(result, 2, Py_NewRef(ok ? Py_True : Py_False));
+  return result;
+}
+
+// Parks.
+PyObject* select(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  bool has_default = false;
+  Nanos deadline = kForever;
+  if (names && !parse_options(args + count, names, &has_default, &deadline)) return nullptr;
+  if (!machine()) return nullptr;
+  if (size_t(count) > kMaxSelectCases) {
+    PyErr_SetString(errors::PanicError, "reflect.Select: too many cases (max 65536)");
+    return nullptr;
+  }
+  Selected s{};
+  try {
+    Room room{size_t(count)};
+    SelectCase* cases = room.cases();
+    Element* elements = room.elements();
+    bool has_timers = false, has_objects = false;
+    if (!read_cases(args, count, cases, elements, &has_timers, &has_objects)) return nullptr;
+    if (has_objects) {
+      for (Py_ssize_t i = 0; i < count; i++) {
+        if (offers_object(args[i])) Py_INCREF(as_case(args[i])->value);
+      }
+    }
+    if (has_timers) enter_timers(args, count);
+    bool failed = false;
+    try {
+      s = gort::select(cases, size_t(count), has_default, deadline);
+    } catch (...) {
+      errors::translate();
+      failed = true;
+    }
+    if (has_timers) exit_timers(args, count);
+    if (has_objects) drop_offers(args, count, failed || s.outcome != Outcome::Fired ? -1 : s.index);
+    if (failed) return nullptr;
+    if (s.outcome != Outcome::Fired) return raise_outcome(s.outcome);
+    after_wait();
+    if (s.index < 0 || cases[s.index].dir == SelectCase::Send) return selected(s.index, Py_NewRef(Py_None), false);
+    ChanObject* ch = chan_of(args[s.index]);
+    return selected(s.index, s.ok ? from_element(ch, elements[s.index]) : zero_value(ch), s.ok);
+  } catch (...) {
+    return errors::translate();
+  }
+}
+
+template <class F>
+PyCFunction raw(F* function) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function));
+}
+
+PyMethodDef functions[] = {
+    {"select", raw(select), METH_FASTCALL | METH_KEYWORDS,
+     "select(*cases, default=False, timeout=None)\n--\n\nPark until one of the cases can go on, do that one and no other, and return\n"
+     "Selected(index, value, ok).\n\n"
+     "A case is a channel or recv(ch) (receive), send(ch, v), or None (never ready). Of several that are ready one is picked at\n"
+     "random. default=True: index -1 instead of waiting. timeout: seconds; TimeoutError with nothing sent and nothing taken.\n"
+     "ok: a receive got a value that was sent. PanicError if the case picked is a send and its channel is closed.\n\n"
+     ">>> a, b = Chan(1), Chan(1)\n>>> select(a, send(b, 'x'))\ngort.Selected(index=1, value=None, ok=False)"},
+    {"recv", recv_case, METH_O, "recv(ch, /)\n--\n\nA receive as a case of select."},
+    {"send", raw(send_case), METH_FASTCALL, "send(ch, v, /)\n--\n\nA send of v as a case of select."},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyMethodDef case_methods[] = {{"__reduce__", errors::refuse_reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+
+PyType_Slot case_slots[] = {{Py_tp_doc, const_cast<char*>("A case of select, made by recv() and send().")},
+                            {Py_tp_traverse, reinterpret_cast<void*>(case_traverse)},
+                            {Py_tp_dealloc, reinterpret_cast<void*>(case_dealloc)},
+                            {Py_tp_repr, reinterpret_cast<void*>(case_repr)},
+                            {Py_tp_methods, case_methods},
+                            {0, nullptr}};
+PyType_Spec case_spec = {"gort.Case", sizeof(CaseObject), 0,
+                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+                         case_slots};
+
+PyStructSequence_Field selected_fields[] = {{"index", "the case; -1 the default"},
+                                            {"value", "what was received; None of a send"},
+                                            {"ok", "a receive got a value; False: the channel is closed"},
+                                            {nullptr, nullptr}};
+PyStructSequence_Desc selected_description = {"gort.Selected", "What select did.", selected_fields, 3};
+
+}  // namespace
+
+bool add_select(PyObject* module) {
+  case_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&case_spec));
+  selected_type = PyStructSequence_NewType(&selected_description);
+  return case_type && selected_type && PyModule_AddType(module, case_type) == 0 &&
+         PyModule_AddObjectRef(module, "Selected", reinterpret_cast<PyObject*>(selected_type)) == 0 &&
+         PyModule_AddFunctions(module, functions) == 0;
+}
+
+}  // namespace gort::python

@@ -1,0 +1,219 @@
+#include "gort/chan/channel.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "gort/base/errors.h"
+#include "gort/sched/machine.h"
+
+namespace gort {
+namespace {
+
+constexpr size_t kMaxBuffer = size_t(1) << 47;
+
+[[noreturn, gnu::cold]] void throw_closed() { throw Panic("send on closed channel"); }
+
+}  // namespace
+
+ChannelRef Channel::make(const ElementType& type, int64_t capacity) {
+  size_t bytes = 0;
+  size_t slack = type.align > alignof(Channel) ? type.align : 0;
+  if (capacity < 0 || __builtin_mul_overflow(size_t(capacity), size_t(type.size), &bytes) || bytes > kMaxBuffer)
+    throw Panic("makechan: size out of range");
+  void* memory = ::operator new(sizeof(Channel) + slack + bytes, std::align_val_t(alignof(Channel)));
+  Channel* channel = new (memory) Channel(type, size_t(capacity));
+  if (slack) {
+    uintptr_t end = reinterpret_cast<uintptr_t>(channel + 1);
+    channel->buffer_offset_ = uint32_t((end + type.align - 1) / type.align * type.align - end);
+  }
+  return ChannelRef::adopt(channel);
+}
+
+void Channel::destroy(Channel* channel) {
+  if (channel->type_->has_destructor) {
+    for (size_t i = 0, n = channel->count_.load(std::memory_order_relaxed); i < n; i++)
+      channel->type_->destroy(channel->slot((channel->recv_index_ + i) % channel->capacity_));
+  }
+  channel->~Channel();
+  ::operator delete(channel, std::align_val_t(alignof(Channel)));
+}
+
+// --- send
+
+Outcome Channel::send(const void* element, Nanos deadline) {
+  lock_.lock();
+  G* wake = nullptr;
+  Attempt attempt = send_locked(element, wake);
+  if (attempt == Attempt::Blocked) return send_wait(element, deadline);
+  lock_.unlock();
+  if (attempt == Attempt::Closed) throw_closed();
+  if (wake) ready(wake);
+  return Outcome::Fired;
+}
+
+// send_wait is called, and retried from the beginning, under the lock.
+Outcome Channel::send_wait(const void* element, Nanos deadline) {
+  if (has_passed(deadline)) {
+    lock_.unlock();
+    return Outcome::TimedOut;
+  }
+  M* m = this_machine();
+  if (!m) [[unlikely]] {  // a plain thread's first wait: becoming a goroutine takes locks of lower rank
+    lock_.unlock();
+    current();
+    return send(element, deadline);
+  }
+  Waiter w(m->current);
+  w.element = const_cast<void*>(element);
+  w.channel = this;
+  w.is_send = true;
+  senders_.push(&w);
+  Outcome outcome = park(&lock_, {.reason = WaitReason::ChanSend, .on = this, .deadline = deadline});
+  if (outcome == Outcome::Fired) [[likely]] {
+    if (!w.ok) throw_closed();
+    return outcome;
+  }
+  lock_.lock();
+  senders_.remove(&w);
+  lock_.unlock();
+  return outcome;
+}
+
+bool Channel::try_send(const void* element) {
+  if (!looks_sendable()) return false;
+  lock_.lock();
+  G* wake = nullptr;
+  Attempt attempt = send_locked(element, wake);
+  lock_.unlock();
+  if (attempt == Attempt::Closed) throw_closed();
+  if (wake) ready(wake);
+  return attempt == Attempt::Done;
+}
+
+// --- receive
+
+Received Channel::recv(void* element, Nanos deadline) {
+  lock_.lock();
+  G* wake = nullptr;
+  Attempt attempt = recv_locked(element, wake);
+  if (attempt == Attempt::Blocked) return recv_wait(element, deadline);
+  lock_.unlock();
+  if (wake) ready(wake);
+  return {Outcome::Fired, attempt == Attempt::Done};
+}
+
+Received Channel::recv_wait(void* element, Nanos deadline) {
+  if (has_passed(deadline)) {
+    lock_.unlock();
+    return {Outcome::TimedOut, false};
+  }
+  M* m = this_machine();
+  if (!m) [[unlikely]] {
+    lock_.unlock();
+    current();
+    return recv(element, deadline);
+  }
+  Waiter w(m->current);
+  w.element = element;
+  w.channel = this;
+  receivers_.push(&w);
+  Outcome outcome = park(&lock_, {.reason = WaitReason::ChanReceive, .on = this, .deadline = deadline});
+  if (outcome == Outcome::Fired) [[likely]] return {outcome, w.ok};
+  lock_.lock();
+  receivers_.remove(&w);
+  lock_.unlock();
+  return {outcome, false};
+}
+
+TryReceived Channel::try_recv(void* element) {
+  if (!looks_receivable()) return TryReceived::WouldBlock;
+  lock_.lock();
+  G* wake = nullptr;
+  Attempt attempt = recv_locked(element, wake);
+  lock_.unlock();
+  if (wake) ready(wake);
+  switch (attempt) {
+    case Attempt::Done: return TryReceived::Value;
+    case Attempt::Closed: return TryReceived::Closed;
+    default: return TryReceived::WouldBlock;
+  }
+}
+
+// --- close
+
+void Channel::close() {
+  lock_.lock();
+  if (closed_.load(std::memory_order_relaxed)) {
+    lock_.unlock();
+    throw Panic("close of closed channel");
+  }
+  closed_.store(true, std::memory_order_release);
+  // Claimed waiters are ours until they are readied, so their links may chain them: last claimed, first readied (as Go).
+  Waiter* claimed = nullptr;
+  while (Waiter* w = receivers_.pop_claimed()) {
+    if (w->element && size_ != 0) std::memset(w->element, 0, size_);
+    w->ok = false;
+    w->next = claimed;
+    claimed = w;
+  }
+  while (Waiter* w = senders_.pop_claimed()) {
+    w->ok = false;
+    w->next = claimed;
+    claimed = w;
+  }
+  lock_.unlock();
+  while (claimed) {
+    Waiter* w = claimed;
+    claimed = w->next;
+    ready(w->g);
+  }
+}
+
+// --- looking
+
+size_t Channel::waiting_senders() {
+  lock_.lock();
+  size_t n = senders_.size();
+  lock_.unlock();
+  return n;
+}
+
+size_t Channel::waiting_receivers() {
+  lock_.lock();
+  size_t n = receivers_.size();
+  lock_.unlock();
+  return n;
+}
+
+void Channel::verify() {
+  lock_.lock();
+  size_t count = count_.load(std::memory_order_relaxed);
+  bool closed = closed_.load(std::memory_order_relaxed);
+  const char* broken = nullptr;
+  if (count > capacity_) broken = "count_ <= capacity_";
+  if (capacity_ > 0 && (recv_index_ + count) % capacity_ != send_index_) broken = "send_index_ == recv_index_ + count_";
+  if (closed && !(senders_.empty() && receivers_.empty())) broken = "closed_: both queues are empty";
+  lock_.unlock();
+  if (!broken) return;
+  std::fprintf(stderr, "gort: channel %p breaks: %s\n", static_cast<void*>(this), broken);
+  std::abort();
+}
+
+// --- nil channels
+
+namespace {
+Outcome nil_wait(WaitReason reason, Nanos deadline) {
+  if (has_passed(deadline)) return Outcome::TimedOut;
+  begin_wait(current());
+  return park(static_cast<SpinLock*>(nullptr), {.reason = reason, .deadline = deadline});
+}
+}  // namespace
+
+Outcome nil_send(Nanos deadline) { return nil_wait(WaitReason::ChanSendNil, deadline); }
+Outcome nil_recv(Nanos deadline) { return nil_wait(WaitReason::ChanReceiveNil, deadline); }
+
+void close_nil() { throw Panic("close of nil channel"); }
+
+}  // namespace gort

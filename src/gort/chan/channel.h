@@ -1,0 +1,223 @@
+// Channel: Go's channel, for elements of any type (Go's hchan).
+//
+//   ChannelRef ch = Channel::make(element_type<int64_t>(), 3);
+//   int64_t v = 42;
+//   Outcome o = ch->send(&v);          // Fired: the bytes were taken
+//   Received r = ch->recv(&v);         // Fired: v is the value, r.ok, or zero and !r.ok: closed
+//
+// Native code uses the typed face, Chan<T> (chan/typed_channel.h); this is what it and the bindings share.
+//
+// Thread safety: every method, from goroutines and plain threads. The caller holds a reference while it is inside a method.
+//
+// Design: Go's. One spin lock, a ring buffer in the allocation of the header, a FIFO of waiting senders and one of waiting
+// receivers. A value goes straight from the party that comes to the one that waits (no barging); the waiter finds it in its own
+// variable when it wakes. Closing wakes everybody.
+//
+// Invariants, all under lock_ (verify() asserts 1 and 4):
+//  1. count_ <= capacity_; send_index_ == recv_index_ + count_ modulo capacity_; the slots between are owned by the channel.
+//  2. capacity_ > 0: a live receiver waits only if count_ == 0, a live sender only if count_ == capacity_. "Live": its wait may
+//     still be claimed; those that gave up or fired elsewhere may linger until they take themselves out.
+//  3. capacity_ == 0: live senders and receivers wait together only if all of one kind are arms of one select.
+//  4. closed_: both queues are empty, and closed_ never goes back.
+//
+// An element that is not sent stays the caller's: a send that throws or returns another outcome than Fired has not touched it.
+// A wait that ended otherwise (deadline, Ctrl-C, end of the run) has taken nothing and left nothing behind; if a partner was
+// quicker, the outcome is Fired and the value counts.
+//
+// Rejected: Go's sudog cache (a waiter lives on the waiter's stack, stacks here do not move). A lock-free ring for buffered
+// channels: it makes close and select's "all or nothing" several times as complicated, to save one exchange of the two that an
+// item costs.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "gort/base/clock.h"
+#include "gort/base/ref.h"
+#include "gort/base/spin_lock.h"
+#include "gort/sched/park.h"
+#include "gort/types/element_type.h"
+
+namespace gort {
+
+class Channel;
+using ChannelRef = Ref<Channel>;
+
+struct Received {
+  Outcome outcome;
+  bool ok;  // false with Fired: the channel is closed and drained, the element is zero bytes
+};
+
+enum class TryReceived : uint8_t { WouldBlock, Value, Closed };
+
+class alignas(16) Channel {
+ public:
+  // make returns an open channel. `type` outlives it. capacity: elements it holds without a receiver.
+  // Throws Panic("makechan: size out of range") for a negative capacity or a buffer beyond 2^47 bytes, std::bad_alloc.
+  static ChannelRef make(const ElementType& type, int64_t capacity);
+
+  // send moves *element into the channel; parks until a receiver or a slot takes it. A deadline that has passed: tries once.
+  // Throws Panic("send on closed channel"), also when the channel is closed during the wait. Wait reason: chan send.
+  [[nodiscard]] Outcome send(const void* element, Nanos deadline = kForever);
+
+  // recv moves the next value to *element (null: dropped; only for types without destructor). Wait reason: chan receive.
+  [[nodiscard]] Received recv(void* element, Nanos deadline = kForever);
+
+  // The same without ever waiting. A failure takes no lock (Go's fast path), so it may be a moment old.
+  [[nodiscard]] bool try_send(const void* element);
+  [[nodiscard]] TryReceived try_recv(void* element);
+
+  // close throws Panic("close of closed channel"). Waiting receivers get zero and !ok, waiting senders the Panic of send.
+  void close();
+
+  int64_t length() const { return int64_t(count_.load(std::memory_order_relaxed)); }
+  int64_t capacity() const { return int64_t(capacity_); }
+  bool closed() const { return closed_.load(std::memory_order_acquire); }
+  const ElementType& type() const { return *type_; }
+
+  // Values that passed: sent counts completed sends, received completed receives of values (not of "closed").
+  struct Stats {
+    uint64_t sent, received;
+  };
+  Stats stats() const { return {sent_.load(std::memory_order_relaxed), received_.load(std::memory_order_relaxed)}; }
+
+  // for_each_buffered calls visit(void* element) on each value in the buffer, oldest first; for_each_waiting_sender on the
+  // value that each parked sender offers (owned by that sender). Under the lock: visit does nothing that may wait or call back.
+  template <class F>
+  void for_each_buffered(F visit) {
+    lock_.lock();
+    for (size_t i = 0, n = count_.load(std::memory_order_relaxed); i < n; i++) visit(slot((recv_index_ + i) % capacity_));
+    lock_.unlock();
+  }
+  template <class F>
+  void for_each_waiting_sender(F visit) {
+    lock_.lock();
+    for (Waiter* w = senders_.front(); w; w = w->next) visit(w->element);
+    lock_.unlock();
+  }
+
+  // For dumps: how many wait on either side (those that are about to leave included).
+  size_t waiting_senders();
+  size_t waiting_receivers();
+
+  // References are counted. The last release destroys the channel and the values left in its buffer (ElementType::destroy).
+  void retain() { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy(this);
+  }
+
+  // verify aborts with the equation that does not hold. For tests.
+  void verify();
+
+ private:
+  friend class Selection;  // select.cpp: several channels under their locks at once
+
+  Channel(const ElementType& type, size_t capacity) : type_(&type), size_(type.size), capacity_(capacity) {}
+  static void destroy(Channel* channel);
+
+  void* slot(size_t index) { return reinterpret_cast<char*>(this + 1) + buffer_offset_ + index * size_; }
+
+  // Racy looks from outside the lock: may the operation go on without waiting?
+  // The order matters: who saw it empty and then not closed saw one instant at which it was both.
+  bool looks_sendable() const {
+    return !receivers_.empty() || count_.load(std::memory_order_acquire) < capacity_ || closed_.load(std::memory_order_acquire);
+  }
+  bool looks_receivable() const {
+    return count_.load(std::memory_order_acquire) > 0 || !senders_.empty() || closed_.load(std::memory_order_acquire);
+  }
+  void set_count(size_t count) { count_.store(count, std::memory_order_release); }  // under lock_
+
+  // One attempt under lock_. `wake`: set to whom the caller must ready after unlocking.
+  enum class Attempt : uint8_t { Blocked, Done, Closed };
+  Attempt send_locked(const void* element, G*& wake);
+  Attempt recv_locked(void* element, G*& wake);
+
+  Outcome send_wait(const void* element, Nanos deadline);
+  Received recv_wait(void* element, Nanos deadline);
+
+  static void count_up(std::atomic<uint64_t>& counter) {  // under lock_; atomic for readers only
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+
+  SpinLock lock_{LockRank::Channel};  // guards all below that changes, except references_
+  std::atomic<bool> closed_{false};
+  std::atomic<uint32_t> references_{1};
+  const ElementType* const type_;
+  const uint32_t size_;
+  uint32_t buffer_offset_ = 0;  // from the end of the header to slot 0, for large alignments
+  const size_t capacity_;
+  std::atomic<size_t> count_{0};
+  size_t send_index_ = 0;
+  size_t recv_index_ = 0;
+  WaitQueue senders_;
+  WaitQueue receivers_;
+  std::atomic<uint64_t> sent_{0};
+  std::atomic<uint64_t> received_{0};
+};
+
+[[gnu::always_inline]] inline Channel::Attempt Channel::send_locked(const void* element, G*& wake) {
+  if (closed_.load(std::memory_order_relaxed)) [[unlikely]] return Attempt::Closed;
+  if (!receivers_.empty()) {
+    if (Waiter* w = receivers_.pop_claimed()) {
+      if (w->element) move_element(w->element, element, size_);
+      w->ok = true;
+      wake = w->g;
+      count_up(sent_);
+      count_up(received_);
+      return Attempt::Done;
+    }
+  }
+  size_t count = count_.load(std::memory_order_relaxed);
+  if (count == capacity_) return Attempt::Blocked;
+  move_element(slot(send_index_), element, size_);
+  if (++send_index_ == capacity_) send_index_ = 0;
+  set_count(count + 1);
+  count_up(sent_);
+  return Attempt::Done;
+}
+
+[[gnu::always_inline]] inline Channel::Attempt Channel::recv_locked(void* element, G*& wake) {
+  size_t count = count_.load(std::memory_order_relaxed);
+  if (count > 0) {
+    void* from = slot(recv_index_);
+    if (element) move_element(element, from, size_);
+    if (++recv_index_ == capacity_) recv_index_ = 0;
+    // A sender waits only for a full buffer: its value takes the slot that has just become free, at the end of the line.
+    if (Waiter* w = senders_.empty() ? nullptr : senders_.pop_claimed()) {
+      move_element(from, w->element, size_);
+      send_index_ = recv_index_;
+      w->ok = true;
+      wake = w->g;
+      count_up(sent_);
+    } else {
+      set_count(count - 1);
+    }
+    count_up(received_);
+    return Attempt::Done;
+  }
+  if (closed_.load(std::memory_order_relaxed)) {
+    if (element && size_ != 0) std::memset(element, 0, size_);
+    return Attempt::Closed;
+  }
+  if (Waiter* w = senders_.empty() ? nullptr : senders_.pop_claimed()) {
+    if (element) move_element(element, w->element, size_);
+    w->ok = true;
+    wake = w->g;
+    count_up(sent_);
+    count_up(received_);
+    return Attempt::Done;
+  }
+  return Attempt::Blocked;
+}
+
+// A nil channel: both ways block for ever, which a deadline, Ctrl-C or the end of the run may end. Never Fired.
+// Wait reasons: chan send (nil chan), chan receive (nil chan).
+[[nodiscard]] Outcome nil_send(Nanos deadline = kForever);
+[[nodiscard]] Outcome nil_recv(Nanos deadline = kForever);
+
+// close_nil throws Panic("close of nil channel").
+[[noreturn]] void close_nil();
+
+}  // namespace gort

@@ -1,0 +1,43 @@
+// select waits for the first of several channel operations that can go on, and does that one and no other.
+//
+//   int64_t in, out = 7;
+//   SelectCase cases[] = {{a.get(), SelectCase::Recv, &in}, {b.get(), SelectCase::Send, &out}};
+//   Selected s = select(cases, 2, /*has_default=*/false);
+//   if (s.index == 0) use(in, s.ok);
+//
+// Thread safety: any goroutine or thread; the caller holds references to all channels. A channel may appear in several cases
+// and in both directions; a select never completes with itself.
+//
+// Among the cases that are ready one is picked at random, each with the same probability (choice::below). A default, and a
+// deadline that has passed, are taken only if at one instant no case was ready: all channels are locked for that look.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "gort/base/clock.h"
+#include "gort/chan/channel.h"
+
+namespace gort {
+
+struct SelectCase {
+  enum Dir : uint8_t { Send, Recv };
+  Channel* channel;  // null: a nil channel, never ready
+  Dir dir;
+  void* element;     // Send: moved out of iff this case is chosen. Recv: moved to; null: dropped
+};
+
+struct Selected {
+  Outcome outcome;  // Fired: index is the case, or -1 the default
+  int index = -1;
+  bool ok = false;  // a receive got a value; false for a closed channel and for sends (as reflect.Select)
+};
+
+inline constexpr size_t kMaxSelectCases = 65536;
+
+// select: wait reasons "select", "select (no cases)"; with one case that of the plain operation.
+// Throws Panic("send on closed channel") if a chosen send meets a closed channel;
+// Panic("reflect.Select: too many cases (max 65536)"); std::bad_alloc for more than 8 cases. Nothing is done then.
+[[nodiscard]] Selected select(SelectCase* cases, size_t count, bool has_default, Nanos deadline = kForever);
+
+}  // namespace gort

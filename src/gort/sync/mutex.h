@@ -1,0 +1,87 @@
+// Mutex is Go's mutual exclusion lock, for goroutines and threads.
+//
+//   gort::Mutex mu;
+//   { std::lock_guard lock(mu); total += n; }
+//
+// Thread safety: any goroutine or thread; not recursive; not owned: anybody may unlock it.
+//
+// Go's two modes. Normal: waiters queue in FIFO order, but a woken one competes with newcomers, who are running already and
+// mostly win; that is fast. A waiter that could not get it for 1 ms turns the mutex to starvation mode: unlock hands it to the
+// first waiter directly, newcomers queue at the end without trying. The mutex goes back to normal mode when a waiter gets it
+// that is the last one or has waited less than 1 ms.
+//
+// State word: locked | woken | starving | waiters << 3.
+//   woken: somebody is awake and trying; unlock need not wake another.
+//   Normal mode:     parties that wait == waiters + permits released and not yet taken (0 or 1, with woken set)
+//   Starvation mode: parties that wait == waiters; unlocked in this mode means that one permit is out for one of them
+// These two equations are what a waiter that gives up (deadline, Ctrl-C, end of the run) keeps: it takes itself out of
+// waiters, or, when what is left can only be its own permit, takes the permit and passes the mutex on.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "gort/base/clock.h"
+#include "gort/sched/park.h"
+
+namespace gort {
+
+class Mutex {
+ public:
+  Mutex() = default;
+  Mutex(const Mutex&) = delete;
+  Mutex& operator=(const Mutex&) = delete;
+
+  // lock parks the caller until it has the mutex. Wait reason: sync.Mutex.Lock.
+  // A wait that the runtime ends throws what throw_outcome says; the mutex is not held then.
+  void lock() {
+    if (!try_fast()) [[unlikely]] lock_or_throw();
+  }
+  // lock_until is lock with an outcome: the mutex is held iff Fired. A deadline that has passed: tries once.
+  [[nodiscard]] Outcome lock_until(Nanos deadline = kForever) {
+    if (try_fast()) [[likely]] return Outcome::Fired;
+    return lock_slow(deadline);
+  }
+  // lock_for_sure is lock that nothing but the mutex ends: for taking a lock back that the caller must hold on return (Cond::wait).
+  // Returns Fired, or the first other outcome that it did not obey.
+  Outcome lock_for_sure();
+
+  // try_lock may take the mutex before those who wait; fails in starvation mode.
+  [[nodiscard]] bool try_lock();
+
+  // unlock throws Fatal("sync: unlock of unlocked mutex") with nothing changed. In starvation mode the caller yields its time slice.
+  void unlock() {
+    int32_t held = kLocked;
+    if (!state_.compare_exchange_strong(held, 0, std::memory_order_release, std::memory_order_relaxed)) [[unlikely]] unlock_slow(held);
+  }
+
+  struct State {
+    bool locked, woken, starving;
+    int32_t waiters;
+  };
+  State state() const {
+    int32_t s = state_.load(std::memory_order_relaxed);
+    return {(s & kLocked) != 0, (s & kWoken) != 0, (s & kStarving) != 0, s >> kWaiterShift};
+  }
+
+ private:
+  static constexpr int32_t kLocked = 1;
+  static constexpr int32_t kWoken = 2;
+  static constexpr int32_t kStarving = 4;
+  static constexpr int kWaiterShift = 3;
+  static constexpr int32_t kWaiter = 1 << kWaiterShift;
+
+  bool try_fast() {
+    int32_t free = 0;
+    return state_.compare_exchange_strong(free, kLocked, std::memory_order_acquire, std::memory_order_relaxed);
+  }
+  void lock_or_throw();
+  Outcome lock_slow(Nanos deadline);
+  void give_up();
+  void unlock_slow(int32_t old);
+
+  std::atomic<int32_t> state_{0};
+  std::atomic<uint32_t> semaphore_{0};
+};
+
+}  // namespace gort

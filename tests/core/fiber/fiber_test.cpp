@@ -1,0 +1,136 @@
+#include <boost/test/unit_test.hpp>
+
+#include <cfenv>
+#include <set>
+#include <string>
+
+#include "gort/fiber/fiber.h"
+
+using namespace gort;
+
+namespace {
+
+// A fiber that runs `body` and then goes back to where it was first switched to from.
+struct TestFiber {
+  Fiber fiber, home;
+  StackPool pool{64 * 1024};
+  void (*body)(TestFiber&) = nullptr;
+  std::string log;
+
+  explicit TestFiber(void (*body_)(TestFiber&)) : body(body_) {
+    describe_thread(home);
+    fiber.stack = pool.take();
+    prepare(fiber, main, this);
+  }
+  ~TestFiber() { release_sanitizer_state(fiber); }
+  void resume() { switch_fiber(thread_exception_globals(), home, fiber); }
+  void leave() { switch_fiber(thread_exception_globals(), fiber, home); }
+
+  static void main(void* self) {
+    auto* test = static_cast<TestFiber*>(self);
+    finish_switch(test->fiber);
+    test->body(*test);
+    for (;;) test->leave();
+  }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(fiber)
+
+BOOST_AUTO_TEST_CASE(a_fiber_goes_on_where_it_left) {
+  TestFiber test([](TestFiber& t) {
+    for (int i = 0; i < 3; i++) {
+      t.log += char('a' + i);
+      t.leave();
+    }
+  });
+  for (int i = 0; i < 3; i++) {
+    test.resume();
+    test.log += char('0' + i);
+  }
+  BOOST_TEST(test.log == "a0b1c2");
+}
+
+BOOST_AUTO_TEST_CASE(callee_saved_registers_survive_a_switch) {
+  TestFiber test([](TestFiber& t) {
+    for (;;) t.leave();
+  });
+  long a = 1, b = 2, c = 3, d = 4, e = 5, f = 6, g = 7;
+  for (int i = 0; i < 1000; i++) {
+    asm volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e), "+r"(f), "+r"(g));
+    test.resume();
+    a += b, b += c, c += d, d += e, e += f, f += g;
+  }
+  BOOST_TEST(g == 7);
+  BOOST_TEST(f == 6 + 7 * 1000);
+}
+
+BOOST_AUTO_TEST_CASE(an_exception_being_handled_stays_with_its_fiber) {
+  TestFiber test([](TestFiber& t) {
+    try {
+      throw std::string("fiber");
+    } catch (const std::string&) {
+      t.leave();
+      try {
+        throw;
+      } catch (const std::string& mine) {
+        t.log += mine;
+      }
+    }
+    t.leave();
+  });
+  try {
+    throw std::string("thread");
+  } catch (const std::string&) {
+    test.resume();
+    test.resume();
+    try {
+      throw;
+    } catch (const std::string& mine) {
+      test.log += "," + mine;
+    }
+  }
+  BOOST_TEST(test.log == "fiber,thread");
+}
+
+BOOST_AUTO_TEST_CASE(the_rounding_mode_belongs_to_the_fiber) {
+  TestFiber test([](TestFiber& t) {
+    std::fesetround(FE_UPWARD);
+    t.leave();
+    t.log += std::fegetround() == FE_UPWARD ? "up" : "lost";
+    t.leave();
+  });
+  test.resume();
+  BOOST_TEST(std::fegetround() == FE_TONEAREST);
+  test.resume();
+  BOOST_TEST(test.log == "up");
+  BOOST_TEST(std::fegetround() == FE_TONEAREST);
+}
+
+BOOST_AUTO_TEST_CASE(stacks_are_distinct_and_reused_last_in_first_out) {
+  StackPool pool(64 * 1024);
+  std::set<char*> seen;
+  std::vector<Stack> stacks;
+  for (int i = 0; i < 200; i++) {
+    stacks.push_back(pool.take());
+    BOOST_TEST(seen.insert(stacks.back().low).second);
+    BOOST_TEST(stacks.back().size() == 60u * 1024);
+    stacks.back().low[0] = stacks.back().high[-1] = 1;
+  }
+  pool.give_back(stacks[7]);
+  BOOST_TEST(static_cast<void*>(pool.take().low) == static_cast<void*>(stacks[7].low));
+}
+
+BOOST_AUTO_TEST_CASE(trimmed_stacks_are_zero_again_and_counted_once) {
+  StackPool pool(64 * 1024);
+  Stack stack = pool.take();
+  stack.low[100] = 42;
+  pool.give_back(stack);
+  BOOST_TEST(pool.trim() == 64u);
+  BOOST_TEST(pool.trim() == 0u);
+  stack = pool.take();
+  BOOST_TEST(stack.low[100] == 0);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

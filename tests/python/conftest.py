@@ -1,0 +1,61 @@
+"""Shared by the Python tests: every test runs on a plain thread, in ambient mode, unless it calls gort.run itself."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from typing import Any, Callable
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import gort
+
+settings.register_profile("gort", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.load_profile("gort")
+
+@pytest.fixture
+def collected() -> Iterator[Callable[[], None]]:
+    """A function that collects garbage; before and after, so that a test sees its own garbage only."""
+    gc.collect()
+    yield lambda: (gc.collect(), None)[1]
+    gc.collect()
+
+
+@pytest.fixture(params=["goroutine 1", "goroutine", "plain thread"])
+def inside(request: pytest.FixtureRequest) -> Callable[[Callable[[], Any]], Any]:
+    """Calls a function in each kind of caller that a primitive must work for, and gives its result or exception."""
+    kind = request.param
+
+    def call(fn: Callable[[], Any]) -> Any:
+        if kind == "goroutine 1":
+            return gort.run(fn)
+        if kind == "plain thread":
+            return fn()
+        outcome: list[Any] = []
+
+        def body() -> None:
+            try:
+                outcome.append((fn(), None))
+            except Exception as error:
+                outcome.append((None, error))
+
+        gort.run(lambda: gort.go(body).join())
+        value, error = outcome[0]
+        if error is not None:
+            raise error
+        return value
+
+    return call
+
+
+@pytest.fixture
+def until_waiting() -> Callable[[gort.Goroutine], None]:
+    """A function that lets others run until a goroutine is parked."""
+
+    def wait(goroutine: gort.Goroutine) -> None:
+        while (status := goroutine.status) != "waiting":
+            assert status != "dead", "it ended instead of waiting"
+            gort.gosched()
+
+    return wait

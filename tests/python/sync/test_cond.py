@@ -1,0 +1,167 @@
+"""Cond: nobody misses a notification, and the lock is held when wait returns."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+import gort
+from gort import Cond, FatalError, Mutex, WaitGroup
+
+
+def test_signal_wakes_the_one_that_has_waited_longest(until_waiting):
+    def body():
+        mu = Mutex()
+        cond, order = Cond(mu), []
+
+        def waits(n):
+            with mu:
+                cond.wait()
+                order.append(n)
+
+        goroutines = []
+        for n in range(3):
+            goroutines.append(gort.go(waits, n))
+            until_waiting(goroutines[-1])
+        for g in goroutines:
+            cond.signal()
+            g.join()
+        return order
+
+    assert gort.run(body) == [0, 1, 2]
+
+
+def test_broadcast_wakes_all(inside, until_waiting):
+    def body():
+        mu, wg, woken = Mutex(), WaitGroup(), []
+        cond = Cond(mu)
+
+        def waits(n):
+            with mu:
+                cond.wait()
+                assert mu.state.locked
+                woken.append(n)
+
+        goroutines = [gort.go(waits, n) for n in range(20)]
+        for g in goroutines:
+            until_waiting(g)
+        assert repr(cond) == "<Cond 20 waiting>"
+        with mu:
+            cond.broadcast()
+        for g in goroutines:
+            g.join()
+        return sorted(woken), wg.wait()
+
+    assert inside(body) == (list(range(20)), None)
+
+
+def test_wait_for_returns_the_value_of_its_condition(inside):
+    def body():
+        mu, items = Mutex(), []
+        cond = Cond(mu)
+
+        def produce():
+            with mu:
+                items.append("item")
+                cond.signal()
+
+        with mu:
+            gort.go(produce)
+            return cond.wait_for(lambda: items and items[0])
+
+    assert inside(body) == "item"
+
+
+def test_signals_without_waiters_are_lost():
+    cond = Cond(Mutex())
+    cond.signal()
+    cond.broadcast()
+    assert repr(cond) == "<Cond 0 waiting>"
+
+
+def test_a_queue_between_goroutines_and_threads_passes_everything_on():
+    mu, items, got = Mutex(), [], []
+    cond = Cond(mu)
+
+    def produce(n):
+        for i in range(50):
+            with mu:
+                items.append((n, i))
+            cond.signal()
+
+    def consume():
+        for _ in range(50):
+            with mu:
+                cond.wait_for(lambda: items)
+                got.append(items.pop())
+
+    def body():
+        goroutines = [gort.go(produce, 0), gort.go(consume)]
+        for t in threads:
+            t.join()
+        for g in goroutines:
+            g.join()
+
+    threads = [threading.Thread(target=produce, args=(1,)), threading.Thread(target=consume)]
+    for t in threads:
+        t.start()
+    gort.run(body)
+    assert sorted(got) == [(n, i) for n in range(2) for i in range(50)]
+
+
+def test_wait_without_the_lock_is_fatal_and_leaves_no_waiter(inside):
+    def body():
+        cond = Cond(Mutex())
+        with pytest.raises(FatalError) as error:
+            cond.wait()
+        return str(error.value), repr(cond)
+
+    assert inside(body) == ("sync: unlock of unlocked mutex", "<Cond 0 waiting>")
+
+
+def test_the_lock_is_held_when_the_end_of_a_run_ends_a_wait(until_waiting):
+    mu = Mutex()
+    cond, seen = Cond(mu), []
+
+    def waits():
+        with mu:
+            try:
+                cond.wait()
+            finally:
+                seen.append(mu.state.locked)
+
+    gort.run(lambda: until_waiting(gort.go(waits)))
+    assert seen == [True]
+    assert mu.state == (False, False, False, 0)
+
+
+def test_any_lock_with_lock_and_unlock_will_do():
+    class Lock:
+        def __init__(self):
+            self.inner, self.calls = Mutex(), []
+
+        def lock(self):
+            self.inner.lock()
+            self.calls.append("lock")
+
+        def unlock(self):
+            self.calls.append("unlock")
+            self.inner.unlock()
+
+    def body():
+        lock = Lock()
+        cond = Cond(lock)
+        lock.lock()
+        gort.go(cond.signal)
+        cond.wait()
+        return lock.calls
+
+    assert gort.run(body) == ["lock", "unlock", "lock"]
+
+
+@pytest.mark.parametrize(("lock", "name"), [(None, "NoneType"), (3, "int"), (threading.Lock(), "_thread.lock")])
+def test_what_is_no_lock_is_refused(lock, name):
+    with pytest.raises(TypeError) as error:
+        Cond(lock)
+    assert str(error.value) == f"Cond: lock must be a lock with lock() and unlock(), got {name}"

@@ -1,0 +1,114 @@
+"""Once and the once_ functions: one call, whoever comes first, and what becomes of its exception."""
+
+from __future__ import annotations
+
+import weakref
+
+import pytest
+
+import gort
+from gort import Chan, Once, WaitGroup, sync
+
+
+def test_the_first_call_only(inside):
+    def body():
+        once, calls = Once(), []
+        for n in range(3):
+            assert once.do(lambda n=n: calls.append(n)) is None
+        return calls, repr(once)
+
+    assert inside(body) == ([0], "<Once done>")
+
+
+def test_others_wait_until_the_first_call_is_over(until_waiting):
+    def body():
+        once, go_on, order, wg = Once(), Chan(), [], WaitGroup()
+        wg.go(once.do, lambda: (go_on.recv(), order.append("first")))
+        gort.gosched()
+        others = [gort.go(lambda: (once.do(lambda: order.append("wrong")), order.append("after"))) for _ in range(3)]
+        for g in others:
+            until_waiting(g)
+        go_on.send(None)
+        wg.wait()
+        for g in others:
+            g.join()
+        return order
+
+    assert gort.run(body) == ["first", "after", "after", "after"]
+
+
+def test_a_call_that_raises_counts_as_done_and_only_its_caller_sees_it(inside):
+    def body():
+        once = Once()
+        with pytest.raises(ZeroDivisionError):
+            once.do(lambda: 1 / 0)
+        return once.do(lambda: 1 / 0)
+
+    assert inside(body) is None
+
+
+def test_a_call_that_exits_counts_as_done():
+    def body():
+        once = Once()
+        gort.go(once.do, gort.goexit).join()
+        return once.do(lambda: 1 / 0)
+
+    assert gort.run(body) is None
+
+
+def test_a_do_inside_do_waits_for_itself():
+    once = Once()
+    with pytest.raises(gort.Deadlock):
+        gort.run(once.do, lambda: once.do(lambda: None))
+
+
+def test_what_cannot_be_called_is_refused():
+    with pytest.raises(TypeError) as error:
+        Once().do(3)
+    assert str(error.value) == "do: fn must be callable, got int"
+
+
+def test_once_value_calls_once_and_gives_the_value_every_time(inside):
+    def body():
+        calls = []
+        value = sync.once_value(lambda: calls.append(1) or "v")
+        return [value(), value(), value()], len(calls)
+
+    assert inside(body) == (["v", "v", "v"], 1)
+
+
+def test_once_values_gives_the_tuple_and_once_func_nothing():
+    assert sync.once_values(lambda: (1, 2))() == (1, 2)
+    assert sync.once_func(lambda: 3)() is None
+
+
+@pytest.mark.parametrize("make", [sync.once_func, sync.once_value, sync.once_values])
+def test_a_remembered_panic_is_raised_from_every_call(make):
+    calls = []
+
+    def fails():
+        calls.append(1)
+        raise KeyError("k")
+
+    fn = make(fails)
+    errors = []
+    for _ in range(3):
+        with pytest.raises(KeyError) as caught:
+            fn()
+        errors.append(caught.value)
+    assert errors[0] is errors[1] is errors[2]
+    assert len(calls) == 1
+
+
+def test_the_function_is_dropped_after_its_call():
+    class Callable_:
+        def __call__(self):
+            return 1
+
+    fn = Callable_()
+    seen = weakref.ref(fn)
+    value = sync.once_value(fn)
+    del fn
+    assert seen() is not None
+    value()
+    assert seen() is None
