@@ -24,6 +24,7 @@ uintptr_t load(uintptr_t slot) { return __atomic_load_n(reinterpret_cast<uintptr
 Marker::Marker() : buffer_(state.pool.get_empty()) { state.pool.active.fetch_add(1, std::memory_order_acq_rel); }
 
 Marker::~Marker() {
+  settle_all();
   state.pool.put(buffer_);
   state.add(counts_);
   state.pool.active.fetch_sub(1, std::memory_order_acq_rel);
@@ -37,19 +38,43 @@ inline void Marker::push(uintptr_t entry) {
   buffer_->entries[buffer_->count++] = entry;
 }
 
-inline void Marker::grey(Span* s, uint32_t index) {
-  s->set_mark(index);
+inline void Marker::settle(const Pending& pending) {
+  if (pending.mark == nullptr || __atomic_load_n(pending.mark, __ATOMIC_RELAXED) != 0) return;
+  __atomic_store_n(pending.mark, uint8_t(1), __ATOMIC_RELAXED);
   counts_.objects++;
-  counts_.bytes += s->element_size;
-  if (!s->noscan()) push(s->slot(index));
+  size_t size = heap::kClassSize[heap::size_class_of(pending.sc)];
+  counts_.bytes += size != 0 ? size : heap::heap.pages.span_of(pending.slot)->element_size;
+  if (!heap::is_noscan(pending.sc)) push(pending.slot);
 }
 
-void Marker::shade(uintptr_t p) {
-  Span* s = heap::heap.pages.span_of(p);
-  if (s == nullptr) return;
-  uint32_t i = s->index_of(p);
-  if (!s->marked(i)) grey(s, i);
+void Marker::settle_all() {
+  for (Pending& pending : pending_) {
+    settle(pending);
+    pending.mark = nullptr;
+  }
 }
+
+[[gnu::always_inline]] inline void Marker::reach(uintptr_t p) {
+  heap::PageEntry entry = heap::heap.pages.entry_of(p);
+  if (!entry) return;
+  size_t c = heap::size_class_of(entry.sc());
+  uint32_t offset = entry.offset(p);
+  auto index = uint32_t((uint64_t(offset) * heap::kDivideMagic[c]) >> 32);
+  Span* s = entry.span();
+  uintptr_t slot = c != 0 ? p - offset + uint64_t(index) * heap::kClassSize[c] : s->base;
+  uint8_t* mark = s->marks() + index;
+  __builtin_prefetch(mark, 1);
+  if (!heap::is_noscan(entry.sc())) {
+    __builtin_prefetch(reinterpret_cast<void*>(slot));
+    if (heap::kClassSize[c] <= heap::kMaxBitsSize) __builtin_prefetch(heap::bitmap::of_page(p));
+  }
+  Pending oldest = pending_[next_];
+  pending_[next_] = {mark, slot, entry.sc()};
+  next_ = (next_ + 1) % kPending;
+  settle(oldest);
+}
+
+void Marker::shade(uintptr_t p) { reach(p); }
 
 void Marker::shade_conservative(uintptr_t word) {
   Span* s = heap::heap.pages.span_of(word);
@@ -57,7 +82,7 @@ void Marker::shade_conservative(uintptr_t word) {
   uint32_t i = s->index_of(word);
   // Free first: only after seeing a slot allocated is its mark to be trusted (Span::alloc_word).
   if (i >= s->nelems || s->is_free(i) || s->marked(i)) return;
-  grey(s, i);
+  settle({s->marks() + i, s->slot(i), s->sc});
 }
 
 // Reads stacks of others, red zones included: no sanitizer may look.
@@ -71,18 +96,20 @@ void Marker::shade_conservative(uintptr_t word) {
 }
 
 inline void Marker::scan(uintptr_t entry) {
-  Span* s = heap::heap.pages.span_of(entry);
-  uint64_t size = s->element_size;
-  if (size <= heap::kMaxBitsSize) [[likely]] {
+  heap::PageEntry page = heap::heap.pages.entry_of(entry);
+  uint64_t size = heap::kClassSize[heap::size_class_of(page.sc())];
+  if (size - 1 < heap::kMaxBitsSize) [[likely]] {
     for (uint64_t bits = heap::bitmap::read(entry, size); bits != 0; bits &= bits - 1)
-      shade(load(entry + 8 * uint64_t(std::countr_zero(bits))));
+      reach(load(entry + 8 * uint64_t(std::countr_zero(bits))));
     counts_.bytes_scanned += size;
     return;
   }
-  if (s->large_type == nullptr) {
+  if (size != 0) {
     scan_typed(entry + heap::kHeaderSize, entry, entry + size, **reinterpret_cast<const HeapType**>(entry));
     return;
   }
+  Span* s = page.span();
+  size = s->element_size;
   // The first piece puts the others in line.
   if (entry == s->base)
     for (uintptr_t piece = s->base + kPiece; piece < s->base + size; piece += kPiece) push(piece);
@@ -95,7 +122,7 @@ void Marker::scan_typed(uintptr_t base, uintptr_t low, uintptr_t high, const Hea
   uint64_t step = element.size();
   auto offsets = element.pointer_offsets();
   if (step == 8) {
-    for (uintptr_t at = std::max(base, low); at < high; at += 8) shade(load(at));
+    for (uintptr_t at = std::max(base, low); at < high; at += 8) reach(load(at));
     return;
   }
   uintptr_t first = low <= base ? base : base + (low - base) / step * step;
@@ -103,7 +130,7 @@ void Marker::scan_typed(uintptr_t base, uintptr_t low, uintptr_t high, const Hea
     for (uint32_t offset : offsets) {
       if (at + offset < low) continue;
       if (at + offset >= high) break;
-      shade(load(at + offset));
+      reach(load(at + offset));
     }
 }
 
@@ -122,6 +149,7 @@ void Marker::share() {
 
 bool Marker::drain_batch() {
   for (int i = 0; i < kBatch; i++) {
+    if (buffer_->count == 0) settle_all();
     if (buffer_->count == 0) {
       WorkBuffer* filled = state.pool.get_full();
       if (filled == nullptr) return i != 0;

@@ -32,7 +32,7 @@ struct Small {
 };
 
 // zero clears n bytes, a multiple of 8. Overlapping stores: no loop for the sizes that matter.
-inline void zero(uintptr_t p, size_t n) {
+[[gnu::always_inline]] inline void zero(uintptr_t p, size_t n) {
   auto* at = reinterpret_cast<char*>(p);
   if (n <= 16) {
     std::memset(at, 0, 8);
@@ -49,7 +49,7 @@ inline void zero(uintptr_t p, size_t n) {
 }
 
 // finish turns a slot into an object.
-inline void* finish(const Small& small, const Bin& bin, uintptr_t slot) {
+[[gnu::always_inline]] inline void* finish(const Small& small, const Bin& bin, uintptr_t slot) {
   if (bin.need_zero) zero(slot, bin.size);
   if (small.layout == Layout::Bits) {
     bitmap::write(slot, bin.size, small.pointers);
@@ -81,12 +81,12 @@ auto with_slot(SpanClass sc, F&& use) {
   throw std::bad_alloc();  // not reached: a refill gives a slot or throws
 }
 
-[[gnu::noinline]] void* allocate_small_slow(const Small& small) {
+[[gnu::noinline, gnu::cold]] void* allocate_small_slow(Small small) {
   return with_slot(small.sc, [&](Cache&, Bin& bin, uintptr_t slot) { return finish(small, bin, slot); });
 }
 
 // REQUIRES: a safe point was passed.
-inline void* allocate_small(const Small& small) {
+[[gnu::always_inline]] inline void* allocate_small(const Small& small) {
   ProcessorLocal* local = processor_local();
   if (local != nullptr && local->heap_cache != nullptr) [[likely]] {
     Bin& bin = static_cast<Cache*>(local->heap_cache)->bins[small.sc];

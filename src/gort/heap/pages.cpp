@@ -31,7 +31,7 @@ bool PageHeap::reserve(size_t bytes) {
     if (at + kChunkBytes > base_) munmap(reinterpret_cast<void*>(base_ + bytes), at + kChunkBytes - base_);
     reserved_ = bytes;
     size_t pages = bytes / kPageSize, chunks = bytes / kChunkBytes;
-    map_ = static_cast<std::atomic<Span*>*>(map_tables(pages * sizeof(Span*)));
+    map_ = static_cast<std::atomic<uint64_t>*>(map_tables(pages * sizeof(PageEntry)));
     used_ = static_cast<uint64_t*>(map_tables(pages / 8));
     summaries_ = static_cast<Summary*>(map_tables(chunks * sizeof(Summary)));
     return map_ != nullptr && used_ != nullptr && summaries_ != nullptr;
@@ -43,7 +43,7 @@ PageHeap::~PageHeap() {
   if (reserved_ == 0) return;
   munmap(reinterpret_cast<void*>(base_), reserved_);
   size_t pages = reserved_ / kPageSize, chunks = reserved_ / kChunkBytes;
-  munmap(static_cast<void*>(map_), pages * sizeof(Span*));
+  munmap(static_cast<void*>(map_), pages * sizeof(PageEntry));
   munmap(used_, pages / 8);
   munmap(summaries_, chunks * sizeof(Summary));
 }
@@ -66,7 +66,7 @@ Span* PageHeap::allocate(size_t npages, SpanClass sc, size_t element_size, uint3
 
   s = ::new (s) Span;
   s->base = base_ + page * kPageSize;
-  s->divide_magic = large_type != nullptr || size_class_of(sc) == 0 ? 0 : divide_magic(size_class_of(sc));
+  s->divide_magic = divide_magic(size_class_of(sc));
   s->nelems = uint16_t(nelems);
   s->sc = sc;
   s->place = Span::Place::Cached;
@@ -76,14 +76,14 @@ Span* PageHeap::allocate(size_t npages, SpanClass sc, size_t element_size, uint3
   s->need_zero = need_zero;
   std::memset(s->marks(), 0, words * 72);
   // Publishes the descriptor to markers.
-  for (size_t i = 0; i < npages; i++) map_[page + i].store(s, std::memory_order_release);
+  for (size_t i = 0; i < npages; i++) map_[page + i].store(PageEntry::make(s, i).bits, std::memory_order_release);
   return s;
 }
 
 void PageHeap::free(Span* s) {
   size_t page = (s->base - base_) >> kPageShift, npages = s->npages;
   uint32_t words = s->words();
-  for (size_t i = 0; i < npages; i++) map_[page + i].store(nullptr, std::memory_order_relaxed);
+  for (size_t i = 0; i < npages; i++) map_[page + i].store(0, std::memory_order_relaxed);
   s->place = Span::Place::None;
   lock_.lock();
   set_used(page, npages, false);
@@ -221,13 +221,15 @@ const char* PageHeap::verify() {
   }
   for (size_t page = 0; page < chunks * kChunkPages; page++) {
     bool used = (used_[page / 64] >> (page % 64) & 1) != 0;
-    Span* s = map_[page].load(std::memory_order_relaxed);
+    PageEntry entry{map_[page].load(std::memory_order_relaxed)};
+    Span* s = entry.span();
     if (used != (s != nullptr)) return "the bitmap and the page map disagree about a page";
     if (used && page >= fresh_) return "a page in use counts as never used";
     if (s == nullptr) continue;
     in_use++;
     size_t first = (s->base - base_) >> kPageShift;
     if (page < first || page >= first + s->npages) return "a page maps to a span that does not contain it";
+    if (entry.sc() != s->sc) return "a page's entry names another class than its span";
   }
   return in_use == pages_in_use_ ? nullptr : "pages in spans + free pages != pages of the heap";
 }

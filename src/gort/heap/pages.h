@@ -2,7 +2,7 @@
 //
 // The whole heap lies in one range, reserved once (64 GiB of address space, no memory) and opened in chunks of 4 MiB as it grows.
 // So "is this word a pointer into the heap, and into which span?" is one subtraction, one compare and one load: map[(p - base) / 8 KiB].
-// Rejected: Go's arenas with a two-level map, which need no reservation, but one more dependent load per word scanned.
+// The load gives the span's class too (PageEntry). Rejected: Go's arenas with a two-level map, which need no reservation, but one more dependent load per word scanned.
 //
 // Free pages are found first fit, lowest address first, which keeps the heap dense at its low end. One bit a page says "in use"; each
 // chunk (512 pages) has a summary: free pages at its start, at its end, and in its longest run. A search walks summaries from the first
@@ -21,6 +21,22 @@
 #include "gort/heap/span.h"
 
 namespace gort::heap {
+
+// PageEntry: what the map knows of a page, in one word, so that a marker finds the mark of an object without touching its span's
+// descriptor: the descriptor's address (bits 6 to 47), the span class (48 to 55) and which page of its span it is (56 to 63; of
+// large objects, whose every index is 0, it does not matter).
+struct PageEntry {
+  uint64_t bits = 0;
+
+  static PageEntry make(Span* s, size_t page) {
+    return {reinterpret_cast<uint64_t>(s) | uint64_t(s->sc) << 48 | uint64_t(page & 0xff) << 56};
+  }
+  explicit operator bool() const { return bits != 0; }
+  Span* span() const { return reinterpret_cast<Span*>(bits & 0xffff'ffff'ffff); }
+  SpanClass sc() const { return SpanClass(bits >> 48); }
+  // offset of an address in the page from the start of the span.
+  uint32_t offset(uintptr_t p) const { return uint32_t(bits >> 56 << kPageShift) + uint32_t(p & (kPageSize - 1)); }
+};
 
 class PageHeap {
  public:
@@ -45,10 +61,12 @@ class PageHeap {
 
   // span_of returns the span that p lies in, or null. While no cycle marks, spans may vanish at any time unless the caller
   // knows p to be in a live object.
-  Span* span_of(uintptr_t p) const {
+  Span* span_of(uintptr_t p) const { return entry_of(p).span(); }
+  // entry_of is the same, with class and page.
+  PageEntry entry_of(uintptr_t p) const {
     uintptr_t offset = p - base_;
-    if (offset >= opened_.load(std::memory_order_relaxed)) return nullptr;
-    return map_[offset >> kPageShift].load(std::memory_order_acquire);
+    if (offset >= opened_.load(std::memory_order_relaxed)) return {};
+    return {map_[offset >> kPageShift].load(std::memory_order_acquire)};
   }
 
   uint64_t bytes_opened() const { return opened_.load(std::memory_order_relaxed); }
@@ -70,7 +88,7 @@ class PageHeap {
   template <class F>
   void for_each_span(F&& visit) {
     for (size_t page = 0; page < opened_ / kPageSize;) {
-      Span* s = map_[page].load(std::memory_order_relaxed);
+      Span* s = PageEntry{map_[page].load(std::memory_order_relaxed)}.span();
       if (s != nullptr) visit(*s);
       page += s != nullptr ? s->npages : 1;
     }
@@ -90,7 +108,7 @@ class PageHeap {
 
   uintptr_t base_ = 0;
   std::atomic<uintptr_t> opened_{0};  // bytes of the range that may be used
-  std::atomic<Span*>* map_ = nullptr;  // one entry a page
+  std::atomic<uint64_t>* map_ = nullptr;  // one PageEntry a page
   size_t reserved_ = 0;
 
   SpinLock lock_{LockRank::HeapPages};  // guards everything below

@@ -83,6 +83,12 @@ constexpr uint32_t objects_per_span(SpanClass sc) {
 }
 
 // divide_magic lets (offset * magic) >> 32 be offset / size for every offset inside a span of the class.
-constexpr uint32_t divide_magic(size_t size_class) { return ~uint32_t(0) / kClassSize[size_class] + 1; }
+// Of class 0 it is 0: a large object has one slot.
+inline constexpr auto kDivideMagic = [] {
+  std::array<uint32_t, kNumSizeClasses> magic{};
+  for (size_t c = 1; c < kNumSizeClasses; c++) magic[c] = ~uint32_t(0) / kClassSize[c] + 1;
+  return magic;
+}();
+constexpr uint32_t divide_magic(size_t size_class) { return kDivideMagic[size_class]; }
 
 }  // namespace gort::heap

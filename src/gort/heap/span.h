@@ -55,7 +55,7 @@ struct alignas(64) Span {
   uint32_t header() const { return !noscan() && large_type == nullptr && element_size > kMaxBitsSize ? kHeaderSize : 0; }
 
   uint32_t words() const { return (nelems + 63u) / 64; }
-  uint8_t* marks() { return reinterpret_cast<uint8_t*>(this + 1); }
+  uint8_t* marks() { return reinterpret_cast<uint8_t*>(this + 1); }  // at a fixed distance: markers compute it
   uint64_t* alloc_bits() { return reinterpret_cast<uint64_t*>(marks() + words() * 64); }
   // The bits of word w that stand for slots.
   uint64_t valid(uint32_t w) const {

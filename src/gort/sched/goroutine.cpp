@@ -84,12 +84,9 @@ uint64_t begin_wait(G* g) {
   uint64_t ticket = (g->wait_word.load(std::memory_order_relaxed) >> 8) + 1;
   // Sequentially consistent against Runtime::request: either it sees the open wait or we see its request.
   g->wait_word.store(ticket << 8, std::memory_order_seq_cst);
-  uint8_t requests = g->requests.load(std::memory_order_seq_cst);
-  if (requests) [[unlikely]] {
-    if (claim(g, ticket, outcome_for(requests))) {
-      g->self_claimed = true;
-      g->requests.fetch_and(uint8_t(~(G::kInterrupt | G::kDeadlock)), std::memory_order_relaxed);
-    }
+  if (g->requests.load(std::memory_order_seq_cst)) [[unlikely]] {
+    uint8_t taken = g->requests.fetch_and(G::kExit, std::memory_order_seq_cst);
+    if (taken && claim(g, ticket, outcome_for(taken))) g->self_claimed = true;
   }
   return ticket;
 }

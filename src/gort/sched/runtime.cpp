@@ -141,13 +141,18 @@ bool Runtime::check_dead(M* m) {
   return true;
 }
 
+// The waiter may find the request itself (begin_wait). Whoever takes the bit delivers, so an interrupt ends one wait only;
+// kExit stays set, it ends all of them.
 bool Runtime::request(G* g, G::Request what) {
-  g->requests.fetch_or(what, std::memory_order_seq_cst);
-  uint64_t word = g->wait_word.load(std::memory_order_seq_cst);
-  if ((word & 0xff) != uint64_t(Outcome::Pending)) return false;
   Outcome outcome = what == G::kExit ? Outcome::Exit : what == G::kInterrupt ? Outcome::Interrupted : Outcome::Deadlock;
-  if (!claim(g, word >> 8, outcome)) return false;
-  if (what != G::kExit) g->requests.fetch_and(uint8_t(~what), std::memory_order_relaxed);
+  g->requests.fetch_or(what, std::memory_order_seq_cst);
+  for (;;) {
+    uint64_t word = g->wait_word.load(std::memory_order_seq_cst);
+    if ((word & 0xff) != uint64_t(Outcome::Pending)) return false;
+    if (what != G::kExit && !(g->requests.fetch_and(uint8_t(~what), std::memory_order_seq_cst) & what)) return true;
+    if (claim(g, word >> 8, outcome)) break;
+    if (what != G::kExit) g->requests.fetch_or(what, std::memory_order_seq_cst);
+  }
   ready(g);
   return true;
 }

@@ -142,6 +142,33 @@ BOOST_AUTO_TEST_CASE(an_interrupt_ends_one_wait_only) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(as_many_waits_are_interrupted_as_interrupts_were_sent) {
+  // request() once claimed a second wait when the waiter had taken the first request itself
+  run([] {
+    Gate gate;
+    std::atomic<G*> waiting{nullptr};
+    std::atomic<int> interrupted{0};
+    std::atomic<bool> done{false};
+    WaitGroup wg;
+    wg.add(1);
+    go([&] {
+      waiting = current();
+      while (!done.load()) interrupted += gate.wait(deadline_after(20 * kMicrosecond)) == Outcome::Interrupted;
+      interrupted += gate.wait(deadline_after(1)) == Outcome::Interrupted;
+      wg.done();
+    });
+    while (!waiting.load()) yield();
+    constexpr int kSent = 2000;
+    for (int sent = 1; sent <= kSent; sent++) {
+      Runtime::get().request(waiting.load(), G::kInterrupt);
+      while (interrupted.load() < sent) yield();
+    }
+    done = true;
+    wg.wait();
+    BOOST_TEST(interrupted.load() == kSent);
+  });
+}
+
 BOOST_AUTO_TEST_CASE(plain_threads_and_goroutines_wake_each_other) {
   Gate to_thread, to_goroutine;
   constexpr int kRounds = 2000;
