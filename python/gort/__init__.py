@@ -7,7 +7,6 @@ import importlib
 import os
 import sys
 import threading  # first imported here, on the main thread, so that no goroutine's thread becomes "main"
-import traceback
 from types import ModuleType
 
 from . import _gort
@@ -56,6 +55,8 @@ __all__ = [
 
 def panichook(goroutine: Goroutine, error: BaseException) -> None:
     """Report an exception that left a goroutine outside run(): Go's report on stderr. Replace it to do something else."""
+    import traceback  # costs more than all of gort; most programs never get here
+
     print(f"panic: {error}\n\n{goroutine!r}", file=sys.stderr)
     traceback.print_exception(error, file=sys.stderr)
 

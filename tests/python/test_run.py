@@ -362,6 +362,13 @@ def test_import_starts_no_thread():
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "1"
 
 
+def test_import_brings_in_no_slow_modules():
+    program = "import sys; before = set(sys.modules); import gort; print(*sorted(set(sys.modules) - before))"
+    brought = subprocess.check_output([sys.executable, "-c", program], text=True).split()
+    assert "gort._gort" in brought
+    assert not {"re", "typing", "traceback", "dataclasses", "asyncio", "rich", "logging"} & set(brought)
+
+
 def test_run_works_with_warnings_as_errors():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -55,8 +55,9 @@ Span* Central::acquire(SpanClass sc) {
   }
   s->place = Span::Place::Cached;
   if (s->need_zero && s->allocated == 0 && s->npages == 1) {
-    // One long run is zeroed faster than its slots one by one.
-    std::memset(reinterpret_cast<void*>(s->base), 0, kPageSize);
+    // One long run is zeroed faster than its slots one by one. The bitmap stays: each slot's bits are written when it is taken,
+    // and if they are what they were, which they mostly are, not even that.
+    std::memset(reinterpret_cast<void*>(s->base), 0, s->limit() - s->base);
     s->need_zero = false;
   }
   return s;

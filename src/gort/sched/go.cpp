@@ -114,11 +114,6 @@ BlockingScope::~BlockingScope() {
   if (m && !m->own && !m->lane->hooks()) m->lane->exit_blocking(m);
 }
 
-ProcessorLocal* processor_local() {
-  M* m = this_machine();
-  return m && m->p && !m->lane->hooks() ? &m->p->local : nullptr;
-}
-
 void for_each_processor_local(void (*visit)(void*, ProcessorLocal&), void* context) {
   Runtime::get().native().for_each_processor([&](P& p) { visit(context, p.local); });
 }
