@@ -47,7 +47,7 @@ class MachineState(NamedTuple):
 
 
 class ProcessorState(NamedTuple):
-    """One P. ``queue``: goroutines in its run queue; ``next``: one more is to run next; ``tick``: time slices begun."""
+    """One P. ``queue``: goroutines in its run queue; ``next``: one more is to run next; ``timers``: armed timers; ``tick``: time slices begun."""
 
     id: int
     lane: str
@@ -55,6 +55,7 @@ class ProcessorState(NamedTuple):
     machine: int | None
     queue: int
     next: bool
+    timers: int
     tick: int
 
 

@@ -56,6 +56,7 @@ struct ProcessorRow {
   int machine;          // -1: none
   uint32_t queue;
   bool next;
+  size_t timers;
   uint64_t tick;
   const Counters* counters;
 };
@@ -84,7 +85,7 @@ std::vector<ProcessorRow> processor_rows() {
       M* owner = p.owner.load(std::memory_order_acquire);
       const char* status = !owner ? "idle" : (p.syscall.load(std::memory_order_relaxed) & 1) ? "syscall" : "running";
       rows.push_back({int(p.local.id), lane.name(), status, owner ? owner->id : -1, p.queue.size(), p.queue.peek_next() != nullptr,
-                      p.tick.load(std::memory_order_relaxed), &p.counters});
+                      p.timers.size(), p.tick.load(std::memory_order_relaxed), &p.counters});
     });
   });
   return rows;
@@ -166,6 +167,7 @@ py::dict state() {
     row["machine"] = r.machine < 0 ? py::object(py::none()) : py::object(py::int_(r.machine));
     row["queue"] = r.queue;
     row["next"] = r.next;
+    row["timers"] = r.timers;
     row["tick"] = r.tick;
     ps.append(row);
   }

@@ -14,6 +14,21 @@ import gort
 settings.register_profile("gort", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.load_profile("gort")
 
+
+def armed_timers() -> int:
+    return sum(p.timers for p in gort.sched.state().processors)
+
+
+@pytest.fixture(autouse=True)
+def no_timer_is_left_armed() -> Iterator[None]:
+    """An armed timer may wake somebody, so one that a test leaves behind hides the deadlocks that later tests wait for."""
+    before = armed_timers()
+    yield
+    if armed_timers() > before:
+        gc.collect()
+        assert armed_timers() <= before, "the test left timers armed"
+
+
 @pytest.fixture
 def collected() -> Iterator[Callable[[], None]]:
     """A function that collects garbage; before and after, so that a test sees its own garbage only."""

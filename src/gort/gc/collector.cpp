@@ -23,13 +23,13 @@
 // from the Ps instead of a share of one); scanning handles in the first stop (Python programs have a million of them).
 #include "gort/gc/collector.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <mutex>
+#include <cstring>
+#include <new>
 
+#include "gort/base/tier.h"
 #include "gort/gc/record.h"
 #include "gort/gc/state.h"
 #include "gort/gc/verify.h"
@@ -38,6 +38,7 @@
 #include "gort/heap/heap.h"
 #include "gort/sched/go.h"
 #include "gort/sched/park.h"
+#include "gort/sched/runtime.h"
 #include "gort/sched/world.h"
 
 namespace gort::gc {
@@ -248,12 +249,12 @@ bool Worker::finish_marking(bool insist) {
 void Worker::end_marking() {
   state.phase.store(Phase::MarkTermination, std::memory_order_relaxed);
   world::set_resume_scan(0, nullptr, nullptr);
-#ifdef GORT_DEBUG_TIER
-  if (std::string broken = verify_colours(); !broken.empty()) {
-    std::fprintf(stderr, "fatal error: gc: %s\n", broken.c_str());
-    std::abort();
+  if constexpr (kDebugTier) {
+    if (std::string broken = verify_colours(); !broken.empty()) {
+      std::fprintf(stderr, "fatal error: gc: %s\n", broken.c_str());
+      std::abort();
+    }
   }
-#endif
   cycle_.heap_peak = live_bytes();
   for (heap::Cache* c = heap::heap.caches.load(std::memory_order_acquire); c != nullptr; c = c->next) c->flush();
   heap::marking.store(0, std::memory_order_relaxed);
@@ -295,6 +296,7 @@ void Worker::sweep() {
 }
 
 void worker_main() {
+  Runtime::get().sysmon_hook.store(poll_periodic, std::memory_order_release);
   for (;;) {
     requests.lock.lock();
     while (requests.wanted <= requests.started) {
@@ -403,6 +405,38 @@ Stats stats() {
   s.goal = state.pacer.goal();
   s.trigger = uint64_t(heap::heap.trigger.load(std::memory_order_relaxed));
   return s;
+}
+
+void before_fork() { world::stop("fork"); }
+
+void after_fork_in_parent() { world::start(); }
+
+void after_fork_in_child() {
+  // Nobody else is left. Heap locks are free, since mutators stood; this one may have been held by a thread in collect().
+  uint64_t started = requests.started;
+  new (&requests) Requests;
+  requests.wanted = requests.started = requests.marked = requests.finished = started;
+  record::after_fork_in_child();
+  state.requested.store(false);
+  if (state.phase.load() != Phase::Off) {
+    // The cycle is given up. When one marks, all spans are swept: without their marks they are as between cycles.
+    world::set_resume_scan(0, nullptr, nullptr);
+    heap::heap.pages.for_each_span([](heap::Span& s) { std::memset(s.marks(), 0, s.nelems); });
+    collect_grey_buffers();
+    while (WorkBuffer* buffer = state.pool.get_full()) {
+      buffer->count = 0;
+      state.pool.put(buffer);
+    }
+    state.pool.active.store(0);
+    heap::marking.store(0);
+    state.phase.store(Phase::Off);
+  }
+  for (heap::Central& central : heap::heap.central)
+    while (central.sweep_one()) {
+    }
+  heap::heap.unswept.store(0);
+  state.sweeping.store(false);
+  world::start();
 }
 
 void on_clear_pools(void (*hook)()) {

@@ -59,7 +59,14 @@ Stats stats();
 // The hook must not park, allocate from the managed heap or take a lock that a stopped mutator may hold.
 void on_clear_pools(void (*hook)());
 
-// poll_periodic starts a cycle if none has run for two minutes and the percentage is not negative. For sysmon.
+// poll_periodic starts a cycle if none has run for two minutes and the percentage is not negative. Sysmon calls it.
 void poll_periodic(Nanos now);
+
+// Around fork, on the forking thread: the world stands while the process is copied, so that the child finds no heap lock taken. In the
+// child the heap is as it was; a cycle that was marking is given up, one that was sweeping is finished, objects that only
+// the stacks of other threads held are garbage. REQUIRES: not on a native goroutine; in the child, after the scheduler's own after_fork_in_child.
+void before_fork();
+void after_fork_in_parent();
+void after_fork_in_child();
 
 }  // namespace gort::gc

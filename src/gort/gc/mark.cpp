@@ -25,6 +25,7 @@ Marker::Marker() : buffer_(state.pool.get_empty()) { state.pool.active.fetch_add
 
 Marker::~Marker() {
   settle_all();
+  asm volatile("" : : "r"(pending_) : "memory");  // the ring is cleared indeed, though its life ends here
   state.pool.put(buffer_);
   state.add(counts_);
   state.pool.active.fetch_sub(1, std::memory_order_acq_rel);
@@ -50,7 +51,7 @@ inline void Marker::settle(const Pending& pending) {
 void Marker::settle_all() {
   for (Pending& pending : pending_) {
     settle(pending);
-    pending.mark = nullptr;
+    pending = {};  // wholly: this lies on a stack, where a left-over address would keep its object next time
   }
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <mutex>
+#include <new>
 
 #include "gort/base/spin_lock.h"
 #include "gort/gc/state.h"
@@ -88,6 +89,8 @@ void end(const Cycle& cycle) {
   std::lock_guard hold(records.lock);
   slot(cycle.number) = cycle;
 }
+
+void after_fork_in_child() { new (&records.lock) SpinLock(LockRank::Leaf); }
 
 Stats totals() {
   std::lock_guard hold(records.lock);

@@ -22,6 +22,9 @@ void end(const Cycle& cycle);
 // totals fills what records know of the statistics.
 Stats totals();
 
+// after_fork_in_child makes the lock free again. REQUIRES: the only thread.
+void after_fork_in_child();
+
 // The rings of MemStats.
 struct Pauses {
   std::array<uint64_t, 256> ns{}, end{};

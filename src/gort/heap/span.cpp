@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "gort/base/tier.h"
+
 namespace gort::heap {
 
 uint32_t Span::sweep() {
@@ -17,12 +19,11 @@ uint32_t Span::sweep() {
       bits |= ((eight * 0x0102040810204080u) >> 56) << (i * 8);
     }
     if (bits != 0) std::memset(mark + w * 64, 0, 64);
-#ifdef GORT_DEBUG_TIER
-    // What died becomes unmistakable to whoever still looks at it.
-    if (uint64_t dead = alloc_word(w) & ~bits; element_size <= kMaxSlotSize)
-      for (; dead != 0; dead &= dead - 1)
+    if constexpr (kDebugTier) {
+      // What died becomes unmistakable to whoever still looks at it.
+      for (uint64_t dead = alloc_word(w) & ~bits; dead != 0; dead &= dead - 1)
         std::memset(reinterpret_cast<void*>(slot(w * 64 + uint32_t(std::countr_zero(dead)))), 0xDB, element_size);
-#endif
+    }
     set_alloc_word(w, bits);
     live += uint32_t(std::popcount(bits));
   }

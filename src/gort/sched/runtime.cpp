@@ -198,6 +198,7 @@ void Runtime::sysmon() {
     nanosleep(&pause, nullptr);
     sysmon_rounds_.fetch_add(1, std::memory_order_relaxed);
     Nanos now = nanotime();
+    if (auto hook = sysmon_hook.load(std::memory_order_acquire)) hook(now);
     bool idle = true, foreign = false;
     for_each_lane([&](Lane& lane) {
       lane.watch(now);

@@ -1,0 +1,12 @@
+// The debug tier: builds that assert the invariants (GORT_DEBUG_TIER; every sanitizer build is one).
+#pragma once
+
+namespace gort {
+
+#ifdef GORT_DEBUG_TIER
+inline constexpr bool kDebugTier = true;
+#else
+inline constexpr bool kDebugTier = false;
+#endif
+
+}  // namespace gort
