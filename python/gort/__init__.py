@@ -75,4 +75,6 @@ def __dir__() -> list[str]:
 
 
 atexit.register(_gort._close)
-os.register_at_fork(after_in_child=_gort._after_fork)
+os.register_at_fork(
+    before=_gort._before_fork, after_in_parent=_gort._after_fork_in_parent, after_in_child=_gort._after_fork_in_child
+)

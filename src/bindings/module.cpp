@@ -90,7 +90,9 @@ PyMethodDef methods[] = {
      "gomaxprocs(n=None, /)\n--\n\nSet how many native goroutines run at once, and return the former number. n < 1 only asks; above 1024 is a ValueError."},
     {"_on_sigint", on_sigint, METH_VARARGS, nullptr},
     {"_close", close_at_exit, METH_NOARGS, nullptr},
-    {"_after_fork", after_fork, METH_NOARGS, nullptr},
+    {"_before_fork", before_fork, METH_NOARGS, nullptr},
+    {"_after_fork_in_parent", after_fork_in_parent, METH_NOARGS, nullptr},
+    {"_after_fork_in_child", after_fork_in_child, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace

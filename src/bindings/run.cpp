@@ -3,11 +3,13 @@
 #include <signal.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "arguments.h"
 #include "deferred.h"
 #include "errors.h"
+#include "gort/gc/collector.h"
 #include "gort/sched/choice.h"
 #include "gort/sched/go.h"
 #include "gort/sched/run_group.h"
@@ -29,6 +31,7 @@ struct Run {
 };
 Run* current_run = nullptr;
 bool closed = false;
+bool heap_stands = false;   // between the two calls around a fork
 
 // The normalised exception being raised, taken out of the thread state. New reference.
 PyObject* take_exception() {
@@ -390,9 +393,22 @@ PyObject* close_at_exit(PyObject*, PyObject*) {
   Py_RETURN_NONE;
 }
 
-PyObject* after_fork(PyObject*, PyObject*) {
+PyObject* before_fork(PyObject*, PyObject*) {
+  if (!machine()) return nullptr;   // reported by CPython; the fork goes on, with a heap that may be torn
+  gc::before_fork();
+  heap_stands = true;
+  Py_RETURN_NONE;
+}
+
+PyObject* after_fork_in_parent(PyObject*, PyObject*) {
+  if (std::exchange(heap_stands, false)) gc::after_fork_in_parent();
+  Py_RETURN_NONE;
+}
+
+PyObject* after_fork_in_child(PyObject*, PyObject*) {
   current_run = nullptr;
   Runtime::get().after_fork_in_child();
+  if (std::exchange(heap_stands, false)) gc::after_fork_in_child();
   Py_RETURN_NONE;
 }
 

@@ -20,6 +20,8 @@ void note_deadlock(PyObject* error);
 
 bool is_closed();
 PyObject* close_at_exit(PyObject*, PyObject*);
-PyObject* after_fork(PyObject*, PyObject*);
+PyObject* before_fork(PyObject*, PyObject*);
+PyObject* after_fork_in_parent(PyObject*, PyObject*);
+PyObject* after_fork_in_child(PyObject*, PyObject*);
 
 }  // namespace gort::python
