@@ -157,3 +157,89 @@ def test_many_goroutines_block_at_once(count):
         return time.perf_counter() - began
 
     assert gort.run(main) < 0.2 + 0.05 * count
+
+
+def busy(seconds):
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def test_a_probe_under_way_when_a_run_ends_does_not_stop_later_ones():
+    for i in range(100):
+
+        def main():
+            g = gort.go(time.sleep, 0.0005 + i * 0.00002)
+            while g.status != "dead":
+                gort.gosched()
+
+        gort.run(main)
+        test_a_lock_held_by_a_parked_goroutine_does_not_stop_the_lane()
+
+
+def test_a_goroutine_that_the_waiting_main_thread_was_to_run_next_is_not_lost():
+    def main():
+        stop = []
+
+        def turns():
+            while not stop:
+                busy(0.0002)
+                gort.gosched()
+
+        others = [gort.go(turns) for _ in range(2)]
+        for _ in range(20):
+            for _ in range(20):
+                gort.gosched()
+            time.sleep(0.003)
+        stop.append(True)
+        for g in others:
+            g.join()
+
+    for _ in range(5):
+        gort.run(main)
+
+
+def test_goroutines_that_switch_often_do_not_starve_a_plain_thread():
+    woken = []
+
+    def sleeps():
+        for _ in range(20):
+            time.sleep(0.0001)
+            woken.append(True)
+
+    def turns():
+        while len(woken) < 20:
+            busy(0.001)
+            gort.gosched()
+
+    def main():
+        thread = threading.Thread(target=sleeps)
+        thread.start()
+        for g in [gort.go(turns) for _ in range(2)]:
+            g.join()
+        thread.join()
+
+    gort.run(main)
+
+
+def test_goroutine_1_gets_its_turns_after_it_blocked():
+    turns, stop = [0], []
+
+    def other():
+        while not stop:
+            turns[0] += 1
+            busy(0.0001)
+            gort.gosched()
+
+    def main():
+        others = [gort.go(other) for _ in range(2)]
+        time.sleep(0.02)
+        turns[0] = 0
+        for _ in range(50):
+            gort.gosched()
+        stop.append(True)
+        for g in others:
+            g.join()
+
+    gort.run(main)
+    assert turns[0] < 500  # twice as many in the order of the queue

@@ -158,6 +158,10 @@ void Lane::enqueue(G* g) {
     notify_own(g->own_machine);
     return;
   }
+  push_global(g);
+}
+
+void Lane::push_global(G* g) {
   bool wake;
   {
     std::lock_guard hold(lock_);
@@ -196,19 +200,19 @@ void Lane::yield(M* m, G* g) {
   world::safe_point();
   P* p = m->p;
   if (!p) {
-    if (g->own_machine) {
-      if (!m->keeps_processor || !acquire_processor(m)) {
-        if (hooks_) hooks_->relax(m);
-        else sched_yield();
-        return;
-      }
-      p = m->p;
-    } else {
+    if (g->own_machine && !m->keeps_processor) {
+      if (hooks_) hooks_->relax(m);
+      else sched_yield();
+      return;
+    }
+    if (!g->own_machine || !acquire_processor(m)) {
+      // The P was taken while g was in foreign code: it waits for its turn.
       g->status.store(Status::Runnable, std::memory_order_relaxed);
-      enqueue(g);
+      push_global(g);
       leave(m, g);
       return;
     }
+    p = m->p;
   }
   count(p->counters.yields);
   Nanos due = p->timers.next();

@@ -66,8 +66,6 @@ class Lane {
   void ensure_machine_for_work();           // wakes or starts a machine if there is an idle P and work (Go's wakep)
   void hand_off(M* m, G* first);            // m gives its P to another machine if there is work (Go's handoffp)
   bool acquire_processor(M* m);             // takes an idle P
-  void release_processor(M* m);
-  void drop_processor_if_kept(M* m);
 
   // --- blocking calls of native goroutines
   void enter_blocking(M* m, void* stack);
@@ -133,6 +131,15 @@ class Lane {
   void serve_takeover(M* m);
   void remove_idle_machine_locked(M* m);
   M* new_machine_locked();
+  void push_global(G* g);
+  void give_way(M* m);
+  struct Heir {
+    M* m = nullptr;
+    bool fresh = false;                     // its thread is still to be started
+  };
+  Heir take_machine_locked(bool pool_only);
+  void set_going(Heir heir);                // REQUIRES: lock_ is not held
+  void start_own(M* m, M* home);
   void launch(M* m);
   bool start_machine(bool spinning);
   void reset_spinning(M* m);

@@ -23,6 +23,11 @@ void Lane::run(M* m) {
   bool looked = false;   // this machine just gave its P back for want of work
   for (;;) {
     m->attention.store(false, std::memory_order_relaxed);
+    if (hooks_) {
+      serve_takeover(m);   // also if this machine is to end: the lane has one probe at a time
+      if (m->give_way.load(std::memory_order_relaxed)) give_way(m);
+    }
+    if (m->handed && !m->p) enqueue(std::exchange(m->handed, nullptr));   // the P was taken since
     if (m->own) {
       if (m->own_ready.load(std::memory_order_acquire)) break;
       if (hooks_ && hooks_->interrupted(m)) {
@@ -30,10 +35,9 @@ void Lane::run(M* m) {
         uint64_t word = g->wait_word.load(std::memory_order_relaxed);
         if (claim(g, word >> 8, Outcome::Interrupted)) break;
       }
-    } else if (m->ending.load(std::memory_order_acquire) && !m->p && !m->handed) {
+    } else if (m->ending.load(std::memory_order_acquire) && !m->p) {
       return;
     }
-    if (hooks_) serve_takeover(m);
     if (!m->p && (looked || !acquire_processor(m))) {
       idle(m);
       continue;
@@ -47,7 +51,7 @@ void Lane::run(M* m) {
     if (!g) continue;
     if (g->own_machine) {
       if (g->own_machine == m) break;
-      notify_own(g->own_machine);
+      start_own(m, g->own_machine);
       continue;
     }
     if (m->own && hooks_ && !hooks_->lendable(g)) {
@@ -56,7 +60,8 @@ void Lane::run(M* m) {
     }
     execute(m, g);
   }
-  // A plain thread's own goroutine goes on, on this very stack.
+  // A plain thread's own goroutine goes on, on this very stack. Whoever was to run here next must not wait for its next wait.
+  if (m->handed) enqueue(std::exchange(m->handed, nullptr));
   m->own_ready.store(false, std::memory_order_relaxed);
   m->current = m->own;
   m->running.store(m->own, std::memory_order_relaxed);
@@ -65,6 +70,13 @@ void Lane::run(M* m) {
     count(m->p->tick);
     if (!m->keeps_processor) hand_off(m, nullptr);
   }
+}
+
+// The lane's machines and the other threads of the interpreter take the GIL in turns (Options::give_way).
+void Lane::give_way(M* m) {
+  hooks_->relax(m);
+  m->give_way.store(false, std::memory_order_relaxed);
+  if (m->p) m->p->gave_way_at.store(nanotime(), std::memory_order_relaxed);
 }
 
 void Lane::wait_for_own(M* m, G* g) {
@@ -260,8 +272,7 @@ void Lane::idle(M* m) {
     }
     if (m->own ? m->own_ready.load(std::memory_order_acquire) : m->ending.load(std::memory_order_acquire)) return;
     if (global_.size() != 0 && idle_processors_) {
-      m->p = pop_idle_processor_locked();
-      m->p->owner.store(m, std::memory_order_release);
+      give_processor_locked(m, pop_idle_processor_locked());
       return;
     }
     Nanos due = next_timer();
@@ -291,8 +302,7 @@ void Lane::idle(M* m) {
   if (m->idle) remove_idle_machine_locked(m);
   if (timekeeper_ == m) timekeeper_ = nullptr;
   if (result == FutexResult::TimedOut && !m->p && idle_processors_) {
-    m->p = pop_idle_processor_locked();
-    m->p->owner.store(m, std::memory_order_release);
+    give_processor_locked(m, pop_idle_processor_locked());
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <mutex>
 #include <system_error>
+#include <utility>
 
 #include "gort/base/errors.h"
 #include "gort/sched/choice.h"
@@ -89,6 +90,26 @@ void* Lane::machine_main(void* argument) {
   return nullptr;
 }
 
+// An idle machine, else a new one. `pool_only`: no plain thread's.
+Lane::Heir Lane::take_machine_locked(bool pool_only) {
+  if (M* m = pop_idle_machine_locked(pool_only)) return {m, false};
+  return {new_machine_locked(), true};
+}
+
+void Lane::set_going(Heir heir) {
+  if (heir.fresh) {
+    launch(heir.m);
+    return;
+  }
+  if (heir.m->counted_idle.exchange(false)) Runtime::get().machine_active();
+  heir.m->wake.set();
+}
+
+void Lane::give_processor_locked(M* m, P* p) {
+  m->p = p;
+  p->owner.store(m, std::memory_order_release);
+}
+
 // The machine is counted active from before its thread exists, so that no deadlock is seen in between.
 void Lane::launch(M* m) {
   Runtime::get().start_sysmon();
@@ -103,27 +124,16 @@ void Lane::launch(M* m) {
 }
 
 bool Lane::start_machine(bool spinning) {
-  M* m;
-  bool fresh = false;
+  Heir heir;
   {
     std::lock_guard hold(lock_);
     P* p = pop_idle_processor_locked();
     if (!p) return false;
-    m = pop_idle_machine_locked(false);
-    if (!m) {
-      m = new_machine_locked();
-      fresh = true;
-    }
-    m->p = p;
-    m->spinning = spinning;
-    p->owner.store(m, std::memory_order_release);
+    heir = take_machine_locked(false);
+    heir.m->spinning = spinning;
+    give_processor_locked(heir.m, p);
   }
-  if (fresh) {
-    launch(m);
-  } else {
-    if (m->counted_idle.exchange(false)) Runtime::get().machine_active();
-    m->wake.set();
-  }
+  set_going(heir);
   return true;
 }
 
@@ -140,15 +150,13 @@ bool Lane::acquire_processor(M* m) {
   std::lock_guard hold(lock_);
   P* p = pop_idle_processor_locked();
   if (!p) return false;
-  m->p = p;
-  p->owner.store(m, std::memory_order_release);
+  give_processor_locked(m, p);
   return true;
 }
 
 // Go's handoffp. `first`, if not null, is a runnable goroutine that m cannot run itself.
 void Lane::hand_off(M* m, G* first) {
-  M* heir = nullptr;
-  bool fresh = false;
+  Heir heir;
   {
     std::lock_guard hold(lock_);
     P* p = m->p;
@@ -163,21 +171,24 @@ void Lane::hand_off(M* m, G* first) {
       push_idle_processor_locked(p);
       return;
     }
-    heir = pop_idle_machine_locked(true);
-    if (!heir) {
-      heir = new_machine_locked();
-      fresh = true;
-    }
-    heir->p = p;
-    p->owner.store(heir, std::memory_order_release);
+    heir = take_machine_locked(true);
+    give_processor_locked(heir.m, p);
   }
   hand_offs_.fetch_add(1, std::memory_order_relaxed);
-  if (fresh) {
-    launch(heir);
-  } else {
-    if (heir->counted_idle.exchange(false)) Runtime::get().machine_active();
-    heir->wake.set();
+  set_going(heir);
+}
+
+// Go's startlockedm: m took the goroutine of home's thread from the queue. Goroutine 1 takes turns with the others and needs the
+// P for its turn; other plain threads go on without one.
+void Lane::start_own(M* m, M* home) {
+  if (home->keeps_processor) {
+    std::lock_guard hold(lock_);
+    if (home->idle) {
+      remove_idle_machine_locked(home);
+      give_processor_locked(home, std::exchange(m->p, nullptr));
+    }
   }
+  notify_own(home);
 }
 
 // ---------------------------------------------------------------- blocking calls of native goroutines
@@ -258,8 +269,7 @@ bool Lane::try_takeover(M* m, P* p, uint64_t tick) {
   G* g = owner->running.load(std::memory_order_acquire);
   if (!g || !hooks_->in_foreign_code(g)) return false;
   owner->p = nullptr;
-  m->p = p;
-  p->owner.store(m, std::memory_order_release);
+  give_processor_locked(m, p);
   hooks_->seen_blocked(g);
   takeovers_.fetch_add(1, std::memory_order_relaxed);
   return true;
@@ -290,6 +300,10 @@ void Lane::watch(Nanos now) {
       hand_over_orphan(p);
       continue;
     }
+    if (now - p->gave_way_at.load(std::memory_order_relaxed) >= options.give_way) {
+      owner->give_way.store(true, std::memory_order_relaxed);
+      owner->attention.store(true, std::memory_order_release);
+    }
     uint64_t tick = p->tick.load(std::memory_order_relaxed);
     G* g = owner->running.load(std::memory_order_acquire);
     bool foreign = g && hooks_->in_foreign_code(g);
@@ -306,25 +320,15 @@ void Lane::watch(Nanos now) {
     bool force = hog || (foreign && now - p->foreign_since >= 2 * options.probe_back_off);
     if ((!blocked && !hog) || now < probe_after_ || !has_work()) continue;
     if (probing_.exchange(true, std::memory_order_acq_rel)) continue;
-    M* m;
-    bool fresh = false;
+    Heir heir;
     {
       std::lock_guard hold(lock_);
-      m = pop_idle_machine_locked(true);
-      if (!m) {
-        m = new_machine_locked();
-        fresh = true;
-      }
-      m->takeover = p;
-      m->takeover_tick = tick;
-      m->takeover_force = force;
+      heir = take_machine_locked(true);
+      heir.m->takeover = p;
+      heir.m->takeover_tick = tick;
+      heir.m->takeover_force = force;
     }
-    if (fresh) {
-      launch(m);
-    } else {
-      if (m->counted_idle.exchange(false)) Runtime::get().machine_active();
-      m->wake.set();
-    }
+    set_going(heir);
   }
   // Timers that nobody looks after (their P is stuck in a long slice).
   if (idle_count_.load() > 0 && has_work()) ensure_machine_for_work();
@@ -332,29 +336,18 @@ void Lane::watch(Nanos now) {
 
 // The P of a machine that blocks in a BlockingScope goes to somebody who can use it.
 void Lane::hand_over_orphan(P* p) {
-  M* heir = nullptr;
-  bool fresh = false;
+  Heir heir;
   {
     std::lock_guard hold(lock_);
     if (p->queue.empty() && global_.size() == 0 && p->timers.next() == 0) {
       push_idle_processor_locked(p);
       return;
     }
-    heir = pop_idle_machine_locked(true);
-    if (!heir) {
-      heir = new_machine_locked();
-      fresh = true;
-    }
-    heir->p = p;
-    p->owner.store(heir, std::memory_order_release);
+    heir = take_machine_locked(true);
+    give_processor_locked(heir.m, p);
   }
   hand_offs_.fetch_add(1, std::memory_order_relaxed);
-  if (fresh) {
-    launch(heir);
-  } else {
-    if (heir->counted_idle.exchange(false)) Runtime::get().machine_active();
-    heir->wake.set();
-  }
+  set_going(heir);
 }
 
 void Lane::add_timer(Timer* timer, Nanos when, void (*function)(void*, uint64_t), void* argument, uint64_t sequence) {

@@ -42,6 +42,7 @@ struct M {
   // --- shared
   Event wake;                              // set by who gives it a P, readies own, or wants it to end
   std::atomic<bool> attention{false};      // go to the scheduler loop at the next switch
+  std::atomic<bool> give_way{false};       // the loop is to let other threads have the GIL for a moment
   std::atomic<bool> own_ready{false};
   std::atomic<uint32_t> mutator{0};        // world.h: 0 outside, 1 inside
   std::atomic<void*> stopped_sp{nullptr};  // where it stands while it waits in a stop

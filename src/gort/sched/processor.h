@@ -30,6 +30,7 @@ struct P {
   std::atomic<M*> owner{nullptr};
   std::atomic<uint64_t> tick{0};          // time slices begun (Go's schedtick)
   std::atomic<uint32_t> syscall{0};       // odd: owner is in a BlockingScope and the P may be taken by making it even
+  std::atomic<Nanos> gave_way_at{0};      // when its owner last let other threads have the GIL
   LocalQueue queue;
   TimerHeap timers;
   Xorshift random;

@@ -21,6 +21,9 @@ struct Options {
   Nanos foreign_max = 500 * kMicrosecond;     // sysmon's longest pause while a lane with hooks is busy
   Nanos foreign_takeover = 1 * kMillisecond;  // in foreign code for so long: the P goes to another machine
   Nanos time_slice = 10 * kMillisecond;
+  // CPython asks a thread for the GIL only if nobody else has had it for 5 ms, and every switch of a goroutine counts as somebody
+  // else. So beside goroutines that switch often no thread would ever get it: they give way by themselves.
+  Nanos give_way = 5 * kMillisecond;
   Nanos probe_back_off = 10 * kMillisecond;   // after a failed takeover (somebody else holds the GIL)
 };
 
