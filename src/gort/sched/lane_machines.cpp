@@ -154,7 +154,7 @@ bool Lane::acquire_processor(M* m) {
   return true;
 }
 
-// Go's handoffp. `first`, if not null, is a runnable goroutine that m cannot run itself.
+// Go's handoffp. `first`, if not null, is a runnable goroutine that m cannot run itself; the other machine runs it first.
 void Lane::hand_off(M* m, G* first) {
   Heir heir;
   {
@@ -165,13 +165,13 @@ void Lane::hand_off(M* m, G* first) {
       m->spinning = false;
       spinning_.fetch_sub(1, std::memory_order_seq_cst);
     }
-    if (first) global_.push_front(first);
     bool work = first || !p->queue.empty() || global_.size() != 0 || p->timers.next() != 0;
     if (!work) {
       push_idle_processor_locked(p);
       return;
     }
     heir = take_machine_locked(true);
+    heir.m->handed = first;   // not through a queue: it is its turn
     give_processor_locked(heir.m, p);
   }
   hand_offs_.fetch_add(1, std::memory_order_relaxed);

@@ -22,7 +22,7 @@ struct M {
   P* p = nullptr;
   G* current = nullptr;          // the goroutine on the CPU; null on the scheduler stack of a pool machine
   G* left = nullptr;             // the goroutine whose stack was just left: its on_cpu is to be cleared
-  G* handed = nullptr;           // what the loop is to run next
+  G* handed = nullptr;           // what the loop is to run next; comes along with a P from another machine
   ExceptionGlobals* exceptions = nullptr;
   Fiber scheduler;               // the thread's own stack
   bool spinning = false;
