@@ -9,7 +9,7 @@ import sys
 import threading  # first imported here, on the main thread, so that no goroutine's thread becomes "main"
 from types import ModuleType
 
-from . import _gort
+from . import _gort, _settings
 from ._gort import (
     Chan,
     Cond,
@@ -74,6 +74,7 @@ def __dir__() -> list[str]:
     return sorted(set(globals()) | _SUBMODULES)
 
 
+_settings.apply(os.environ)
 atexit.register(_gort._close)
 os.register_at_fork(
     before=_gort._before_fork, after_in_parent=_gort._after_fork_in_parent, after_in_child=_gort._after_fork_in_child

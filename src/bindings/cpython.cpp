@@ -26,6 +26,9 @@ PyThreadState* new_state([[maybe_unused]] char* low, [[maybe_unused]] char* high
     PyErr_NoMemory();
     return nullptr;
   }
+#if PY_VERSION_HEX >= 0x030c0000
+  PyThreadState_Swap(PyThreadState_Swap(state));   // a state's first time sets more than later ones (state_swap.h)
+#endif
 #if PY_VERSION_HEX >= 0x030e0000
   using Protect = int (*)(PyThreadState*, void*, size_t);
   static auto protect = reinterpret_cast<Protect>(dlsym(RTLD_DEFAULT, "PyUnstable_ThreadState_SetStackProtection"));

@@ -4,6 +4,7 @@
 // | what                          | 3.11                          | 3.12                  | 3.13                  | 3.14 |
 // |-------------------------------|-------------------------------|-----------------------|-----------------------|------|
 // | is a thread state attached    | _PyThreadState_UncheckedGet   | _status.active        | state == 1            | as 3.13 |
+// | exchange of states            | PyThreadState_Swap            | state_swap.h          | state_swap.h          | as 3.13 |
 // | key of PyGILState             | found by scan, set per switch | set by Swap           | set by Swap           | as 3.13 |
 // | C recursion budget            | none (1 MiB stacks)           | c_recursion_remaining | c_recursion_remaining | PyUnstable_ThreadState_SetStackProtection, by dlsym |
 // | OS thread of a state          | thread_id                     | thread_id             | thread_id             | thread_id |

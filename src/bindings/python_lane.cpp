@@ -6,6 +6,7 @@
 #include <atomic>
 
 #include "errors.h"
+#include "state_swap.h"
 
 namespace gort::python {
 namespace {
@@ -20,6 +21,7 @@ Thread* thread_of(M* m) { return static_cast<Thread*>(m->lane_data); }
 
 Lane* python_lane = nullptr;
 StateKeys keys;
+StateSwap swap_state;
 std::atomic<int64_t> states{0};     // thread states that belong to goroutines and pool machines
 std::atomic<bool> closed{false};
 pthread_t main_thread;
@@ -32,6 +34,7 @@ class PythonLane final : public LaneHooks {
     thread->ensured = PyGILState_Ensure();
     thread->state = PyThreadState_Get();
     thread->id = PyThread_get_thread_ident();
+    swap_state.check();
     states.fetch_add(1, std::memory_order_relaxed);
   }
 
@@ -52,10 +55,15 @@ class PythonLane final : public LaneHooks {
     PyEval_RestoreThread(state);
   }
 
+  // With the raw exchange a thread that waits for the GIL asks for it by CPython's own rules.
+  void give_way(M* m) override {
+    if (!swap_state.raw()) relax(m);
+  }
+
   void switched(M* m, G* to) override {
     Thread* thread = thread_of(m);
     PyThreadState* state = to ? frame_of(to)->state : thread->state;
-    PyThreadState_Swap(state);
+    swap_state(state);
     keys.set(state);
     if (state->thread_id != thread->id) state->thread_id = thread->id;
   }
@@ -115,6 +123,7 @@ M* attach() {
   auto* thread = new Thread;
   thread->state = PyThreadState_Get();
   thread->id = PyThread_get_thread_ident();
+  swap_state.check();
   m->lane_data = thread;
   auto* frame = new Frame;
   frame->state = thread->state;
@@ -148,6 +157,11 @@ bool create_lane() {
   if (python_lane) return true;
   main_thread = pthread_self();
   keys.find(PyThreadState_Get());
+  if (PyThreadState* scratch = PyThreadState_New(PyInterpreterState_Get())) {
+    swap_state.learn(scratch);
+    PyThreadState_Clear(scratch);
+    PyThreadState_Delete(scratch);
+  }
   if (!request_code_slot()) {
     PyErr_SetString(PyExc_ImportError, "gort: no free slot for code objects' extra data in this interpreter");
     return false;
@@ -158,6 +172,9 @@ bool create_lane() {
   runtime.set_python_lane(python_lane);
   return true;
 }
+
+const char* why_public_swap() { return swap_state.why_not(); }
+void use_public_swap() { swap_state.use_public("GORT_DEBUG=rawswap=0"); }
 
 M* machine() {
   M* m = this_machine();

@@ -7,7 +7,7 @@
 //     so a goroutine's state is never the one that waits for the GIL on behalf of the scheduler.
 //  3. A plain thread's goroutine keeps the thread's own state.
 //  4. No core lock is held where the GIL may be released.
-// There is one place where a state is exchanged (PythonLane::switched); a faster exchange would go there.
+// There is one place where a state is exchanged (PythonLane::switched), and one way to do it (state_swap.h).
 #pragma once
 
 #include "cpython.h"
@@ -33,6 +33,10 @@ inline constexpr uint32_t kTrustedSlices = 64;
 // Creates the lane. Starts no thread. False with an exception set on failure.
 bool create_lane();
 Lane& lane();
+
+// why_public_swap says why goroutines are switched with PyThreadState_Swap (state_swap.h), "" if they are not.
+const char* why_public_swap();
+void use_public_swap();   // from now on; at import
 
 // The calling thread's machine; a plain thread becomes a goroutine here. Null with RuntimeError set on a native goroutine.
 M* machine();

@@ -31,6 +31,7 @@ struct Run {
 };
 Run* current_run = nullptr;
 bool closed = false;
+uint64_t default_seed = 0;  // 0: none
 bool heap_stands = false;   // between the two calls around a fork
 
 // The normalised exception being raised, taken out of the thread state. New reference.
@@ -312,6 +313,7 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   current_run = &run;
   if (procs > 0) run.old_procs = gomaxprocs(int(procs));
   if (seeded) choice::seed(seed ? uint64_t(seed) : 1);
+  else if (default_seed) choice::seed(default_seed);
   m->keeps_processor = true;
   if (!m->p) lane().acquire_processor(m);
   runtime.start_sysmon();
@@ -381,6 +383,13 @@ PyObject* on_sigint(PyObject*, PyObject*) {
     return nullptr;
   }
   Runtime::get().request(run->main, G::kInterrupt);
+  Py_RETURN_NONE;
+}
+
+PyObject* set_default_seed(PyObject*, PyObject* seed) {
+  long value = PyLong_AsLong(seed);
+  if (value == -1 && PyErr_Occurred()) return nullptr;
+  default_seed = value ? uint64_t(value) : 1;
   Py_RETURN_NONE;
 }
 

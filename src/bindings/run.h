@@ -18,6 +18,7 @@ void report_uncaught(G* g, GoroutineObject* object);
 // note_deadlock keeps the Deadlock that goroutine 1 was given, so that run() raises it even if main swallows it.
 void note_deadlock(PyObject* error);
 
+PyObject* set_default_seed(PyObject*, PyObject* seed);   // of runs that are given none
 bool is_closed();
 PyObject* close_at_exit(PyObject*, PyObject*);
 PyObject* before_fork(PyObject*, PyObject*);

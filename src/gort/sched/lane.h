@@ -31,6 +31,7 @@ class LaneHooks {
   virtual void acquire(M* m) = 0;         // end of an idle wait (takes the GIL)
   virtual void release(M* m) = 0;         // begin of an idle wait (releases the GIL)
   virtual void relax(M* m) = 0;           // lets other threads of the lane go on for a moment
+  virtual void give_way(M* m) = 0;        // every Options::give_way: lets other threads have the GIL if they would not get it else
   virtual void switched(M* m, G* to) = 0; // after a stack switch, on to's stack; to null: the scheduler stack
   virtual bool lendable(G* g) = 0;        // may a waiting plain thread run it
   virtual void slice_ended(M* m, G* g) = 0;  // g leaves the CPU of a pool machine (bookkeeping for lendable)

@@ -74,7 +74,7 @@ void Lane::run(M* m) {
 
 // The lane's machines and the other threads of the interpreter take the GIL in turns (Options::give_way).
 void Lane::give_way(M* m) {
-  hooks_->relax(m);
+  hooks_->give_way(m);
   m->give_way.store(false, std::memory_order_relaxed);
   if (m->p) m->p->gave_way_at.store(nanotime(), std::memory_order_relaxed);
 }

@@ -1,0 +1,66 @@
+"""The environment's settings, read once by ``import gort``.
+
+``GOMAXPROCS=n``
+    How many native goroutines run at once, as ``gort.gomaxprocs(n)``.
+``GORT_SEED=n``
+    The seed of every ``gort.run`` that is given none.
+``GORT_DEBUG=name=value,...``
+    In Go's syntax. ``rawswap=0``: goroutines are switched with CPython's public function only (slower on 3.12 and later).
+
+What is unknown or malformed is named in one RuntimeWarning and ignored.
+"""
+
+from __future__ import annotations
+
+from . import _gort
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the time to import typing
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def _number(name: str, least: int, most: int, use: Callable[[int], object]) -> Callable[[str], str | None]:
+    def take(text: str) -> str | None:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            return f"{name}={text} (an int from {least} to {most} is needed)"
+        use(value)
+        return None
+
+    return take
+
+
+_DEBUG = {
+    "rawswap": _number("rawswap", 0, 1, lambda on: None if on else _gort._use_public_swap()),
+}
+
+
+def _debug(text: str) -> str | None:
+    problems = []
+    for item in text.split(","):
+        name, _, value = item.partition("=")
+        if name in _DEBUG:
+            problems.append(_DEBUG[name](value))
+        elif item:
+            problems.append(f"{item} (one of {', '.join(_DEBUG)} is needed)")
+    named = ", ".join(filter(None, problems))
+    return f"GORT_DEBUG: {named}" if named else None
+
+
+_VARIABLES = {
+    "GOMAXPROCS": _number("GOMAXPROCS", 1, 1024, _gort.gomaxprocs),
+    "GORT_SEED": _number("GORT_SEED", -(2**63), 2**63 - 1, _gort._set_default_seed),
+    "GORT_DEBUG": _debug,
+}
+
+
+def apply(environment: Mapping[str, str]) -> None:
+    """Take the settings from the environment."""
+    problems = [take(text) for name, take in _VARIABLES.items() if (text := environment.get(name))]
+    if named := "; ".join(filter(None, problems)):
+        import warnings
+
+        warnings.warn(f"gort ignores settings of the environment: {named}", RuntimeWarning, stacklevel=3)
