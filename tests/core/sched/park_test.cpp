@@ -20,8 +20,8 @@ struct Gate {
   WaitQueue queue;
 
   Outcome wait(Nanos deadline = kForever) {
-    lock.lock();
     Waiter w(current());
+    lock.lock();
     queue.push(&w);
     Outcome outcome = park(&lock, {.reason = WaitReason::Semacquire, .on = this, .deadline = deadline});
     if (outcome != Outcome::Fired) {
