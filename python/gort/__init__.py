@@ -77,5 +77,5 @@ def __dir__() -> list[str]:
 _settings.apply(os.environ)
 atexit.register(_gort._close)
 os.register_at_fork(
-    before=_gort._before_fork, after_in_parent=_gort._after_fork_in_parent, after_in_child=_gort._after_fork_in_child
+    before=_gort._before_fork, after_in_parent=_gort._forked_parent, after_in_child=_gort._forked_child
 )

@@ -22,6 +22,10 @@ void raise_deadlock();          // sets Deadlock with the dump
 // translate sets the Python exception for the C++ exception being handled and returns null. Call inside a catch block.
 PyObject* translate();
 
+// take takes the exception being raised, normalised, out of the thread state (new reference); put raises it again (steals it).
+PyObject* take();
+void put(PyObject* error);
+
 // refuse_reduce is __reduce__ of our objects: pickling and copying are a TypeError that names the type.
 PyObject* refuse_reduce(PyObject* self, PyObject*);
 

@@ -1,6 +1,7 @@
 #include "goroutine_object.h"
 
 #include <structmember.h>
+#include <unistd.h>
 
 #include <new>
 
@@ -39,6 +40,16 @@ void mark_ended(GoroutineObject* object) {
   }
 }
 
+// The goroutine forked, and this is the child, where its end is that of the process (gort._fork). Steals result, null with an
+// exception set.
+[[noreturn]] void end_child(PyObject* result) {
+  PyObject* error = result ? Py_NewRef(Py_None) : errors::take();
+  PyObject* module = PyImport_ImportModule("gort._fork");
+  PyObject* status = module ? PyObject_CallMethod(module, "end_child", "O", error) : nullptr;
+  if (!status) PyErr_Print();
+  _exit(status ? int(PyLong_AsLong(status)) : 1);
+}
+
 // The body of every Python goroutine, on its own fiber and thread state.
 void goroutine_main(G* g) {
   Frame* frame = frame_of(g);
@@ -53,6 +64,7 @@ void goroutine_main(G* g) {
       PyObject** items = reinterpret_cast<PyTupleObject*>(call)->ob_item;
       result = PyObject_Vectorcall(items[0], items + 1, size_t(count), object->keyword_names);
       Py_DECREF(call);
+      if (g->own_machine) end_child(result);
       if (!result) report_uncaught(g, object);
       Py_XDECREF(result);
       if (PyContext_Exit(object->context) < 0) PyErr_Clear();

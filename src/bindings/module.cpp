@@ -94,8 +94,8 @@ PyMethodDef methods[] = {
     {"_on_sigint", on_sigint, METH_VARARGS, nullptr},
     {"_close", close_at_exit, METH_NOARGS, nullptr},
     {"_before_fork", before_fork, METH_NOARGS, nullptr},
-    {"_after_fork_in_parent", after_fork_in_parent, METH_NOARGS, nullptr},
-    {"_after_fork_in_child", after_fork_in_child, METH_NOARGS, nullptr},
+    {"_forked_parent", forked_parent, METH_NOARGS, nullptr},
+    {"_forked_child", forked_child, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <atomic>
 
 #include "errors.h"
+#include "goroutine_object.h"
 #include "state_swap.h"
 
 namespace gort::python {
@@ -252,6 +253,24 @@ void unwatch_interrupts() {
   sigaction(SIGINT, nullptr, &now);
   // The program may have installed a handler of its own meanwhile; that one stays.
   if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_interrupt) sigaction(SIGINT, &python_action, nullptr);
+}
+
+void after_fork_in_child() {
+  Runtime& runtime = Runtime::get();
+  G* survivor = runtime.survivor_of_fork();
+  for (G* g : runtime.all_goroutines()) {
+    Frame* frame = g->lane == python_lane && g != survivor ? frame_of(g) : nullptr;
+    if (!frame) continue;
+    frame->state = nullptr;   // CPython has deleted it
+    if (frame->object) frame->object->g = nullptr;
+  }
+  runtime.after_fork_in_child();
+  states.store(0);
+  main_thread = pthread_self();
+  keys.find(PyThreadState_Get());
+  swap_state.check();
+  if (runtime.main() != survivor) unwatch_interrupts();
+  if (survivor) thread_of(survivor->own_machine)->state = frame_of(survivor)->state;
 }
 
 PyFrameObject* innermost_frame(G* g) {

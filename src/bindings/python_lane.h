@@ -63,6 +63,9 @@ inline void after_wait() {
 void watch_interrupts(M* main_machine);
 void unwatch_interrupts();
 
+// after_fork_in_child leaves the forking goroutine alone in the runtime (sched/fork.cpp).
+void after_fork_in_child();
+
 // stack_of gives a new reference to the innermost frame of a goroutine, or null. GIL held.
 PyFrameObject* innermost_frame(G* g);
 

@@ -34,30 +34,6 @@ bool closed = false;
 uint64_t default_seed = 0;  // 0: none
 bool heap_stands = false;   // between the two calls around a fork
 
-// The normalised exception being raised, taken out of the thread state. New reference.
-PyObject* take_exception() {
-#if PY_VERSION_HEX >= 0x030c0000
-  return PyErr_GetRaisedException();
-#else
-  PyObject *type, *value, *traceback;
-  PyErr_Fetch(&type, &value, &traceback);
-  PyErr_NormalizeException(&type, &value, &traceback);
-  if (traceback) PyException_SetTraceback(value, traceback);
-  Py_XDECREF(type);
-  Py_XDECREF(traceback);
-  return value;
-#endif
-}
-
-// Raises it again; steals the reference.
-void put_exception(PyObject* error) {
-#if PY_VERSION_HEX >= 0x030c0000
-  PyErr_SetRaisedException(error);
-#else
-  PyErr_Restore(Py_NewRef(reinterpret_cast<PyObject*>(Py_TYPE(error))), error, PyException_GetTraceback(error));
-#endif
-}
-
 void add_note(PyObject* error, const std::string& note) {
   PyObject* result = PyObject_CallMethod(error, "add_note", "s", note.c_str());
   if (!result) PyErr_Clear();
@@ -220,13 +196,13 @@ bool stop_group(Run* run, Nanos grace) {
   PyObject* interrupt = nullptr;
   if (interrupted) {
     if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
-    interrupt = take_exception();
+    interrupt = errors::take();
   } else if (PyErr_Occurred()) {
     keep_interrupt();
   }
   if (run->group->live() > 0) warn_abandoned(run);
   if (!interrupt) return true;
-  put_exception(interrupt);
+  errors::put(interrupt);
   return false;
 }
 
@@ -255,7 +231,7 @@ void report_uncaught(G* g, GoroutineObject* object) {
   }
   Run* run = current_run;
   bool of_run = run && g->group == run->group;
-  PyObject* error = take_exception();
+  PyObject* error = errors::take();
   if (of_run && !run->stopping && !run->panic) {
     add_note(error, "goroutine " + std::to_string(object->id) + " [running], " + creation_text(object));
     run->panic = error;
@@ -332,7 +308,7 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
     wait_for_others(&run);
     run.main->requests.store(0);
   }
-  PyObject* error = result ? nullptr : take_exception();
+  PyObject* error = result ? nullptr : errors::take();
   swallow_injected(frame_of(run.main)->state);   // a GoExit that came too late
   if (run.panic) {
     Py_XDECREF(error);   // GoExit, or what main made of it
@@ -348,7 +324,7 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   if (!stop_group(&run, grace)) {
     Py_XDECREF(error);
     Py_CLEAR(result);
-    error = take_exception();
+    error = errors::take();
   }
   drop_deferred(run.group);   // what finally blocks have left behind
   restore_handler(&run);
@@ -365,7 +341,7 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   if (run.panic) Py_CLEAR(run.panic);
   if (error) {
     Py_CLEAR(result);
-    put_exception(error);
+    errors::put(error);
   }
   return result;
 }
@@ -409,14 +385,15 @@ PyObject* before_fork(PyObject*, PyObject*) {
   Py_RETURN_NONE;
 }
 
-PyObject* after_fork_in_parent(PyObject*, PyObject*) {
+PyObject* forked_parent(PyObject*, PyObject*) {
   if (std::exchange(heap_stands, false)) gc::after_fork_in_parent();
   Py_RETURN_NONE;
 }
 
-PyObject* after_fork_in_child(PyObject*, PyObject*) {
-  current_run = nullptr;
-  Runtime::get().after_fork_in_child();
+PyObject* forked_child(PyObject*, PyObject*) {
+  after_fork_in_child();
+  if (Runtime::get().main()) Runtime::get().start_sysmon();   // goroutine 1 forked, and its run goes on
+  else current_run = nullptr;
   if (std::exchange(heap_stands, false)) gc::after_fork_in_child();
   Py_RETURN_NONE;
 }

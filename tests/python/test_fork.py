@@ -6,6 +6,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 HEAD = """
 import os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 and later warn of threads beside fork
@@ -90,4 +92,88 @@ def test_a_fork_while_the_collector_works_leaves_both_heaps_whole():
             g.join()
     gort.run(main)
     work()
+    """)
+
+
+@pytest.mark.parametrize("end, status", [("sys.exit(3)", 3), ("os._exit(3)", 3), ("return 5", 0), ("gort.goexit()", 0)])
+def test_a_child_of_a_goroutine_goes_on_as_goroutine_1(end, status):
+    run(f"""
+    def forks():
+        pid = os.fork()
+        if pid == 0:
+            work()
+            {end}
+        return status_of(pid)
+
+    def main():
+        got, never = [], gort.Chan()
+        others = [gort.go(never.recv_ok) for _ in range(5)]
+        gort.go(lambda: got.append(forks())).join()
+        never.close()
+        for g in others:
+            g.join()
+        return got
+
+    for _ in range(3):
+        assert gort.run(main) == [{status}]
+    """)
+
+
+def test_what_leaves_a_forked_goroutine_is_the_end_of_the_child():
+    done = subprocess.run(
+        [sys.executable, "-c", HEAD + "gort.run(lambda: gort.go(lambda: 1 / 0 if os.fork() == 0 else os.wait()).join())"],
+        capture_output=True, text=True, timeout=50,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_goroutine_1_that_forks_ends_its_run_in_both_processes():
+    run("""
+    def main():
+        ch = gort.Chan()
+        others = [gort.go(ch.recv_ok) for _ in range(5)]
+        gort.gosched()
+        pid = os.fork()
+        if pid == 0:
+            assert all(g.status == "dead" for g in others)
+            ch.close()  # wakes nobody: they are gone
+            assert gort.num_goroutine() == 1
+            return "child"
+        ch.close()
+        for g in others:
+            g.join()
+        return status_of(pid)
+
+    for _ in range(3):
+        result = gort.run(main)
+        if result == "child":
+            work()
+            sys.exit(0)
+        assert result == 0
+        work()
+    """)
+
+
+def test_a_deadlock_in_the_child_is_seen():
+    run("""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            gort.run(gort.Chan().recv)
+        except gort.Deadlock:
+            os._exit(9)
+    assert status_of(pid) == 9
+    """)
+
+
+def test_multiprocessing_works_both_ways():
+    run("""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    for way in ("fork", "forkserver"):
+        with ProcessPoolExecutor(2, multiprocessing.get_context(way)) as pool:
+            futures = gort.run(lambda: [pool.submit(pow, 2, n) for n in range(20)])
+            assert [f.result() for f in futures] == [2**n for n in range(20)]
     """)

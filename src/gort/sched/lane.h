@@ -81,7 +81,7 @@ class Lane {
   void resize(int procs, uint64_t seed);    // REQUIRES: the world is stopped (native), or nothing runs
   void stop_machines();                     // ends and joins all pool machines that are idle; others end when they become idle
   void trim();                              // frees pooled goroutines' memory
-  void forget_machines();                   // after fork
+  void after_fork_in_child(M* self);        // fork.cpp
 
   struct Totals {
     uint64_t hand_offs = 0, takeovers = 0, failed_takeovers = 0, machines_started = 0;
@@ -161,8 +161,8 @@ class Lane {
   Nanos keep_until_ = 0;                  // guarded by lock_
   G* free_ = nullptr;                     // guarded by lock_
   uint32_t free_count_ = 0;               // guarded by lock_
-  std::vector<P*> processors_;            // changed with the world stopped; [0, active_) are in use
-  size_t active_ = 0;
+  ProcessorTable processors_;             // [0, active_) are in use
+  std::atomic<size_t> active_{0};         // changed with the world stopped
 
   std::atomic<int> idle_count_{0};
   std::atomic<int> idle_machines_count_{0};

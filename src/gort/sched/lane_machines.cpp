@@ -487,20 +487,4 @@ void Lane::detach_thread_machine(M* m) {
   machine_count_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-void Lane::forget_machines() {
-  std::lock_guard hold(lock_);
-  machines_.clear();
-  machine_count_.store(0);
-  idle_machines_ = nullptr;
-  idle_machines_count_.store(0);
-  timekeeper_ = nullptr;
-  spinning_.store(0);
-  probing_.store(false);
-  for (P* p : processors_) {
-    while (p->queue.pop()) {}
-    while (global_.pop()) {}
-    if (!p->idle && p->local.id < active_) push_idle_processor_locked(p);
-  }
-}
-
 }  // namespace gort

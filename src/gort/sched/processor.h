@@ -5,6 +5,7 @@
 // world), by compare-and-swap on `syscall` (a native machine in a BlockingScope), or with the GIL held (takeover on the Python lane).
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 
@@ -49,6 +50,23 @@ struct P {
   uint32_t seen_syscall = 0;
   Nanos seen_at = 0;
   Nanos foreign_since = 0;
+};
+
+// The Ps of a lane: only ever added to, under the lane's lock, and never moved, so that anybody may look through them.
+class ProcessorTable {
+ public:
+  size_t size() const { return size_.load(std::memory_order_acquire); }
+  P* operator[](size_t i) const { return table_[i]; }
+  P* const* begin() const { return table_.data(); }
+  P* const* end() const { return table_.data() + size(); }
+  void push_back(P* p) {
+    table_[size()] = p;
+    size_.store(size() + 1, std::memory_order_release);
+  }
+
+ private:
+  std::array<P*, kMaxProcs> table_{};
+  std::atomic<size_t> size_{0};
 };
 
 }  // namespace gort

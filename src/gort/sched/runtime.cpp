@@ -231,23 +231,6 @@ void Runtime::stop_idle_threads() {
   });
 }
 
-void Runtime::after_fork_in_child() {
-  sysmon_running_.store(false);
-  sysmon_sleep_.store(0);
-  main_.store(nullptr);
-  M* self = this_machine();
-  for_each_lane([&](Lane& lane) { lane.forget_machines(); });
-  {
-    std::lock_guard hold(lock_);
-    for (G* g : goroutines_) {
-      if (self && g == self->current) continue;
-      g->status.store(Status::Dead, std::memory_order_relaxed);
-    }
-  }
-  active_.store(self ? 1 : 0);
-  attached_.store(self && self->own ? 1 : 0);
-}
-
 // ---------------------------------------------------------------- dumps
 
 std::string header_line(const G& g, Nanos now) {

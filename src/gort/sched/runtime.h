@@ -67,6 +67,7 @@ class Runtime {
   std::atomic<void (*)(Nanos now)> sysmon_hook{nullptr};  // called in every round; the collector's
   uint64_t sysmon_rounds() const { return sysmon_rounds_.load(std::memory_order_relaxed); }
   void stop_idle_threads();              // ends pool machines and sysmon when no goroutine is left that needs them
+  G* survivor_of_fork();                 // fork.cpp
   void after_fork_in_child();
 
   // --- plain threads

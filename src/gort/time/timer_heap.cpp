@@ -1,6 +1,7 @@
 #include "gort/time/timer_heap.h"
 
 #include <mutex>
+#include <new>
 
 namespace gort {
 
@@ -99,6 +100,13 @@ bool TimerHeap::verify() {
     if (i > 0 && entries_[i].when < entries_[(i - 1) / 4].when) return false;
   }
   return true;
+}
+
+void TimerHeap::after_fork_in_child() {
+  new (&lock_) SpinLock(LockRank::Timers);
+  for (Entry& entry : entries_) entry.timer->heap_.store(nullptr, std::memory_order_relaxed);
+  entries_.clear();
+  publish();
 }
 
 }  // namespace gort

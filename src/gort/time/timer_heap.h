@@ -32,6 +32,9 @@ class TimerHeap {
 
   bool verify();
 
+  // after_fork_in_child disarms all timers. REQUIRES: the only thread; the lock may be held by one that is gone.
+  void after_fork_in_child();
+
  private:
   struct Entry {
     Nanos when;
