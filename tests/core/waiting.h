@@ -30,6 +30,14 @@ void until(F condition) {
   while (!condition()) yield();
 }
 
+// someone_waits tells whether a goroutine is parked for that reason.
+inline bool someone_waits(WaitReason reason) {
+  for (G* g : Runtime::get().all_goroutines()) {
+    if (g->status.load() == Status::Waiting && g->wait_reason.load() == reason) return true;
+  }
+  return false;
+}
+
 // interrupt ends the present wait of g, or its next one, as Ctrl-C would.
 inline void interrupt(G* g) { Runtime::get().request(g, G::kInterrupt); }
 

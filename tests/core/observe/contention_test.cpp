@@ -72,9 +72,9 @@ BOOST_AUTO_TEST_CASE(park_records_the_waits_of_primitives_while_it_is_on) {
       m.unlock();
       ch.send(1);
     });
-    until([&] { return m.state().waiters == 1; });
+    until([] { return someone_waits(WaitReason::MutexLock); });
     m.unlock();
-    until([&] { return ch.ref()->waiting_senders() == 1; });
+    until([] { return someone_waits(WaitReason::ChanSend); });
     ch.recv();
     wg.wait();
     observe::contention_stop();
