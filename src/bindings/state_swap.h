@@ -25,6 +25,10 @@
 #include <atomic>
 #include <cstdint>
 
+#if PY_VERSION_HEX >= 0x030c0000 && !defined(Py_GIL_DISABLED)
+#define GORT_RAW_SWAP 1
+#endif
+
 namespace gort::python {
 
 class StateSwap {
@@ -52,8 +56,7 @@ class StateSwap {
   }
 
  private:
-#if PY_VERSION_HEX >= 0x030c0000 && !defined(Py_GIL_DISABLED)
-#define GORT_RAW_SWAP 1
+#ifdef GORT_RAW_SWAP
   static char* thread_pointer() {
     // Opaque to the optimiser, which would keep it over a switch to another thread.
     char* pointer;

@@ -132,6 +132,40 @@ def test_a_busy_plain_thread_causes_no_hand_off_storm():
     assert takeovers <= 10
 
 
+def test_goroutines_keep_their_share_of_turns_beside_a_busy_plain_thread():
+    def turns_in(seconds, beside_hog):
+        turns, laps, stop = [0], [0], []
+
+        def hog():
+            while not stop:
+                laps[0] += 1
+
+        def yields():
+            while not stop:
+                turns[0] += 1
+                gort.gosched()
+
+        def main():
+            thread = threading.Thread(target=hog)
+            if beside_hog:
+                thread.start()
+            goroutines = [gort.go(yields) for _ in range(3)]
+            gort.sleep(seconds)
+            stop.append(True)
+            for g in goroutines:
+                g.join()
+            if beside_hog:
+                thread.join()
+
+        gort.run(main)
+        return turns[0], laps[0]
+
+    alone, _ = turns_in(0.5, beside_hog=False)
+    turns, laps = turns_in(1.0, beside_hog=True)
+    assert turns > 0.1 * 2 * alone  # with PyThreadState_Swap on 3.12 and later: 0.01
+    assert laps > 100_000
+
+
 def test_two_python_hogs_share_the_interpreter():
     progress_made = [0, 0]
 
