@@ -55,7 +55,7 @@ bool clean_state(PyThreadState* state) {
     Py_CLEAR(state->threading_local_key);
     Py_CLEAR(state->threading_local_sentinel);
 #endif
-    if (PyErr_Occurred()) PyErr_Clear();
+    if (has_exception(state)) PyErr_Clear();
     if (!state->dict && !state->context) break;
   }
 #if PY_VERSION_HEX < 0x030d0000
@@ -73,9 +73,14 @@ void inject(PyThreadState* state, PyObject* exception) {
   state->thread_id = own;
 }
 
-PyObject* caller_site(int* offset) {
+PyObject* copy_context(PyThreadState* state) {
+  if (!state->context || PyObject_Size(state->context) == 0) return nullptr;
+  return PyContext_CopyCurrent();
+}
+
+PyObject* caller_site(PyThreadState* state, int* offset) {
 #if PY_VERSION_HEX < 0x030c0000
-  PyFrameObject* frame = PyThreadState_GetFrame(PyThreadState_Get());
+  PyFrameObject* frame = PyThreadState_GetFrame(state);
   if (!frame) return nullptr;
   *offset = PyFrame_GetLasti(frame);
   PyObject* code = reinterpret_cast<PyObject*>(PyFrame_GetCode(frame));
@@ -83,9 +88,9 @@ PyObject* caller_site(int* offset) {
   return code;
 #else
 #if PY_VERSION_HEX < 0x030d0000
-  struct _PyInterpreterFrame* frame = PyThreadState_Get()->cframe->current_frame;
+  struct _PyInterpreterFrame* frame = state->cframe->current_frame;
 #else
-  struct _PyInterpreterFrame* frame = PyThreadState_Get()->current_frame;
+  struct _PyInterpreterFrame* frame = state->current_frame;
 #endif
   if (!frame) return nullptr;
   *offset = PyUnstable_InterpreterFrame_GetLasti(frame);

@@ -10,6 +10,8 @@
 // | OS thread of a state          | thread_id                     | thread_id             | thread_id             | thread_id |
 // | leftovers of a used state     | dict, context, async_gen_*    | same                  | + threading_local_*   | as 3.13 |
 // | on_delete (Thread's lock)     | checked                       | checked               | gone                  | gone |
+// | exception being raised        | curexc_type                   | current_exception     | current_exception     | current_exception |
+// | context of a state            | context                       | context               | context               | context |
 // | where the caller is           | PyThreadState_GetFrame        | PyUnstable_InterpreterFrame_* | PyUnstable_InterpreterFrame_* | as 3.13 |
 // Checked with 3.11.2, 3.11.7, 3.12.1, 3.13.0.
 #pragma once
@@ -73,8 +75,20 @@ class StateKeys {
 };
 
 // caller_site gives the code object (new reference, null if there is no Python caller) and the instruction offset of the
-// Python frame that called us, for PyCode_Addr2Line. Does not make a frame object where that can be avoided.
-PyObject* caller_site(int* offset);
+// Python frame that called us, for PyCode_Addr2Line. Does not make a frame object where that can be avoided. state: the current one.
+PyObject* caller_site(PyThreadState* state, int* offset);
+
+// copy_context copies the context of the current state. Null without an exception: no variable has a value, a new one is the same.
+PyObject* copy_context(PyThreadState* state);
+
+// Whether an exception is being raised in the current state. PyErr_Occurred looks the state up first.
+inline bool has_exception(PyThreadState* state) {
+#if PY_VERSION_HEX < 0x030c0000
+  return state->curexc_type != nullptr;
+#else
+  return state->current_exception != nullptr;
+#endif
+}
 
 // Per code object memory of ours (PEP 523's extra slots), allocated at first use; null if `callable` has no Python code.
 struct CodeRecord {

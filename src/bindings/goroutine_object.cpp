@@ -56,7 +56,7 @@ void goroutine_main(G* g) {
   GoroutineObject* object = frame->object;
   if (!(g->requests.load(std::memory_order_acquire) & G::kExit)) {
     PyObject* result = nullptr;
-    if (PyContext_Enter(object->context) == 0) {
+    if (!object->context || PyContext_Enter(object->context) == 0) {
       PyObject* call = object->call;
       Py_INCREF(call);
       Py_ssize_t names = object->keyword_names ? PyTuple_GET_SIZE(object->keyword_names) : 0;
@@ -67,7 +67,7 @@ void goroutine_main(G* g) {
       if (g->own_machine) end_child(result);
       if (!result) report_uncaught(g, object);
       Py_XDECREF(result);
-      if (PyContext_Exit(object->context) < 0) PyErr_Clear();
+      if (object->context && PyContext_Exit(object->context) < 0) PyErr_Clear();
     } else {
       report_uncaught(g, object);
     }
@@ -128,12 +128,13 @@ GoroutineObject* new_call(const char* caller, PyObject* const* args, Py_ssize_t 
   }
   for (Py_ssize_t i = 0; i < nargs + names; i++) PyTuple_SET_ITEM(object->call, i, Py_NewRef(args[i]));
   object->keyword_names = Py_XNewRef(names ? keyword_names : nullptr);
-  object->context = PyContext_CopyCurrent();
-  if (!object->context) {
+  PyThreadState* state = PyThreadState_Get();
+  object->context = copy_context(state);
+  if (!object->context && has_exception(state)) {
     Py_DECREF(object);
     return nullptr;
   }
-  object->created_code = caller_site(&object->created_offset);
+  object->created_code = caller_site(state, &object->created_offset);
   return object;
 }
 

@@ -13,7 +13,7 @@ struct GoroutineObject {
   uint64_t parent_id;
   PyObject* call;            // tuple (function, arguments...); null once it has ended
   PyObject* keyword_names;   // tuple or null
-  PyObject* context;         // contextvars.Context
+  PyObject* context;         // contextvars.Context; null: no variable had a value
   PyObject* name;            // str or null
   PyObject* labels;          // dict or null
   PyObject* created_code;    // code object of the caller of go(), or null
