@@ -9,6 +9,7 @@
 #include "errors.h"
 #include "python_lane.h"
 #include "references.h"
+#include "raw_type.h"
 #include "register.h"
 
 namespace gort::python {
@@ -421,11 +422,6 @@ PyObject* chan_repr(PyObject* self) {
 }
 
 PyObject* chan_subscript(PyObject* type, PyObject* item) { return Py_GenericAlias(type, item); }
-
-template <class F>
-PyCFunction raw(F* function) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function));
-}
 
 PyMethodDef methods[] = {
     {"send", raw(chan_send), METH_FASTCALL | METH_KEYWORDS,

@@ -26,6 +26,18 @@ PyObject* translate();
 PyObject* take();
 void put(PyObject* error);
 
+// An exception is put away while code runs that may park or serve signals.
+class Kept {
+ public:
+  Kept() { PyErr_Fetch(&type_, &value_, &traceback_); }
+  ~Kept() { PyErr_Restore(type_, value_, traceback_); }
+  Kept(const Kept&) = delete;
+  Kept& operator=(const Kept&) = delete;
+
+ private:
+  PyObject *type_, *value_, *traceback_;
+};
+
 // refuse_reduce is __reduce__ of our objects: pickling and copying are a TypeError that names the type.
 PyObject* refuse_reduce(PyObject* self, PyObject*);
 

@@ -7,6 +7,7 @@ bool register_all(pybind11::module_& m) {
          register_sync(m) &&
          register_context(m) &&
          register_heap(m) &&
+         register_gc(m) &&
          register_observe(m);
 }
 

@@ -9,6 +9,7 @@ bool register_channels(pybind11::module_& m);
 bool register_sync(pybind11::module_& m);
 bool register_context(pybind11::module_& m);
 bool register_heap(pybind11::module_& m);
+bool register_gc(pybind11::module_& m);
 bool register_observe(pybind11::module_& m);
 
 bool register_all(pybind11::module_& m);

@@ -11,6 +11,7 @@
 #include "errors.h"
 #include "gort/chan/select.h"
 #include "python_lane.h"
+#include "raw_type.h"
 
 namespace gort::python {
 namespace {
@@ -244,11 +245,6 @@ PyObject* select(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* n
   } catch (...) {
     return errors::translate();
   }
-}
-
-template <class F>
-PyCFunction raw(F* function) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function));
 }
 
 PyMethodDef functions[] = {

@@ -1,0 +1,118 @@
+// gort.Mutex: see sync_objects.h.
+#include "arguments.h"
+#include "errors.h"
+#include "gort/sync/mutex.h"
+#include "python_lane.h"
+#include "sync_objects.h"
+
+namespace gort::python {
+
+PyTypeObject* mutex_type = nullptr;
+
+namespace {
+
+PyTypeObject* mutex_state_type = nullptr;
+
+// Parks.
+bool lock(PyObject* self) {
+  if (!machine()) [[unlikely]] return false;
+  Outcome outcome = MutexObject::of(self).lock_until();
+  if (outcome != Outcome::Fired) [[unlikely]] {
+    raise_outcome(outcome);
+    return false;
+  }
+  after_wait();
+  return true;
+}
+
+PyObject* mutex_lock(PyObject* self, PyObject*) {
+  if (!lock(self)) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyObject* mutex_enter(PyObject* self, PyObject*) { return lock(self) ? Py_NewRef(self) : nullptr; }
+
+PyObject* mutex_try_lock(PyObject* self, PyObject*) {
+  if (!machine()) return nullptr;
+  return PyBool_FromLong(MutexObject::of(self).try_lock());
+}
+
+// Parks in starvation mode (yields).
+PyObject* mutex_unlock(PyObject* self, PyObject*) {
+  if (!machine()) [[unlikely]] return nullptr;
+  try {
+    MutexObject::of(self).unlock();
+  } catch (...) {
+    return errors::translate();
+  }
+  Py_RETURN_NONE;
+}
+
+PyObject* mutex_exit(PyObject* self, PyObject* const*, Py_ssize_t) { return mutex_unlock(self, nullptr); }
+
+PyObject* mutex_state(PyObject* self, void*) {
+  Mutex::State state = MutexObject::of(self).state();
+  PyObject* result = PyStructSequence_New(mutex_state_type);
+  if (!result) return nullptr;
+  PyStructSequence_SET_ITEM(result, 0, PyBool_FromLong(state.locked));
+  PyStructSequence_SET_ITEM(result, 1, PyBool_FromLong(state.woken));
+  PyStructSequence_SET_ITEM(result, 2, PyBool_FromLong(state.starving));
+  PyObject* waiters = PyLong_FromLong(state.waiters);
+  if (!waiters) {
+    Py_DECREF(result);
+    return nullptr;
+  }
+  PyStructSequence_SET_ITEM(result, 3, waiters);
+  return result;
+}
+
+PyObject* mutex_repr(PyObject* self) {
+  Mutex::State state = MutexObject::of(self).state();
+  const char* text = state.locked ? "locked" : "unlocked";
+  if (state.waiters) return PyUnicode_FromFormat("<Mutex %s, %d waiting>", text, int(state.waiters));
+  return PyUnicode_FromFormat("<Mutex %s>", text);
+}
+
+PyMethodDef mutex_methods[] = {
+    {"lock", mutex_lock, METH_NOARGS, "lock()\n--\n\nPark until the mutex is ours."},
+    {"try_lock", mutex_try_lock, METH_NOARGS, "try_lock()\n--\n\nTake the mutex if that needs no waiting; tell whether it was taken."},
+    {"unlock", mutex_unlock, METH_NOARGS,
+     "unlock()\n--\n\nGive the mutex back; any goroutine or thread may. FatalError if it is not locked."},
+    {"__enter__", mutex_enter, METH_NOARGS, nullptr},
+    {"__exit__", raw(mutex_exit), METH_FASTCALL, nullptr},
+    {"__reduce__", errors::refuse_reduce, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef mutex_properties[] = {
+    {"state", mutex_state, nullptr, "(locked, woken, starving, waiters), as they are at this moment.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyType_Slot mutex_slots[] = {
+    {Py_tp_doc, const_cast<char*>("Mutex()\n--\n\nGo's mutual exclusion lock for goroutines and threads. Not reentrant, owned by nobody.\n\n"
+                                  ">>> mu = Mutex()\n>>> with mu:\n...     mu.state.locked\nTrue")},
+    {Py_tp_new, reinterpret_cast<void*>(MutexObject::make)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(MutexObject::destroy)},
+    {Py_tp_repr, reinterpret_cast<void*>(mutex_repr)},
+    {Py_tp_methods, mutex_methods},
+    {Py_tp_getset, mutex_properties},
+    {Py_tp_members, MutexObject::members},
+    {0, nullptr}};
+PyType_Spec mutex_spec = {"gort.Mutex", sizeof(MutexObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, mutex_slots};
+
+PyStructSequence_Field mutex_state_fields[] = {{"locked", "somebody has it"},
+                                               {"woken", "a waiter is awake and trying"},
+                                               {"starving", "in starvation mode: it goes to the first waiter"},
+                                               {"waiters", "how many wait"},
+                                               {nullptr, nullptr}};
+PyStructSequence_Desc mutex_state_description = {"gort.sync.MutexState", "What a Mutex looks like.", mutex_state_fields, 4};
+
+}  // namespace
+
+bool add_mutex(PyObject* module) {
+  mutex_state_type = PyStructSequence_NewType(&mutex_state_description);
+  if (!mutex_state_type || PyModule_AddObjectRef(module, "MutexState", reinterpret_cast<PyObject*>(mutex_state_type)) < 0) return false;
+  mutex_type = add_type(module, &mutex_spec);
+  return mutex_type != nullptr;
+}
+
+}  // namespace gort::python

@@ -1,0 +1,22 @@
+// gort.sync: WaitGroup, Mutex, Once, Cond, Pool, each a thin object around the core's primitive of the same name, in a file
+// of its own.
+//
+// Every method that may park is a raw one. What a method holds over a wait (self, arguments) is kept by its caller's frame.
+#pragma once
+
+#include "gort/sync/mutex.h"
+#include "raw_type.h"
+
+namespace gort::python {
+
+using MutexObject = Holder<Mutex>;
+extern PyTypeObject* mutex_type;
+
+// Each adds its type to the module. False with an exception set on failure.
+bool add_wait_group(PyObject* module);
+bool add_mutex(PyObject* module);
+bool add_once(PyObject* module);
+bool add_cond(PyObject* module);
+bool add_pool(PyObject* module);
+
+}  // namespace gort::python
