@@ -12,6 +12,8 @@ What is unknown or malformed is named in one RuntimeWarning and ignored.
 
 from __future__ import annotations
 
+import sys
+
 from . import _gort
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the time to import typing
@@ -50,17 +52,31 @@ def _debug(text: str) -> str | None:
     return f"GORT_DEBUG: {named}" if named else None
 
 
-_VARIABLES = {
+VARIABLES = {
     "GOMAXPROCS": _number("GOMAXPROCS", 1, 1024, _gort.gomaxprocs),
     "GORT_SEED": _number("GORT_SEED", -(2**63), 2**63 - 1, _gort._set_default_seed),
     "GORT_DEBUG": _debug,
 }
 
 
+SLOW_SWITCH = (
+    "goroutines are switched with PyThreadState_Swap ({}): slower, and they lose most of their turns beside a thread that computes"
+)
+
+
+def swap_matters() -> bool:
+    """Whether the public function does more on this interpreter than a switch needs: it gives the GIL away."""
+    return sys.version_info >= (3, 12) and getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
 def apply(environment: Mapping[str, str]) -> None:
     """Take the settings from the environment."""
-    problems = [take(text) for name, take in _VARIABLES.items() if (text := environment.get(name))]
+    problems = [take(text) for name, take in VARIABLES.items() if (text := environment.get(name))]
     if named := "; ".join(filter(None, problems)):
         import warnings
 
         warnings.warn(f"gort ignores settings of the environment: {named}", RuntimeWarning, stacklevel=3)
+    if (why := _gort._why_public_swap()) and swap_matters() and not why.startswith("GORT_DEBUG"):
+        import warnings
+
+        warnings.warn(f"gort: {SLOW_SWITCH.format(why)}", RuntimeWarning, stacklevel=3)

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    from . import __version__
+    from . import __version__, doctor
     from .demo import command
 
     parser = argparse.ArgumentParser(prog="gort", description="Go's runtime for Python.")
     parser.add_argument("--version", action="version", version=f"gort {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     command.add_parser(commands)
+    doctor.add_parser(commands)
     parsed = parser.parse_args(arguments)
     try:
         status = parsed.run(parsed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -79,4 +80,23 @@ def test_what_is_wrong_is_named_in_one_warning_and_ignored(environment, named):
 
 
 def test_the_settings_are_documented():
-    assert all(name in gort._settings.__doc__ for name in [*gort._settings._VARIABLES, *gort._settings._DEBUG])
+    assert all(name in gort._settings.__doc__ for name in [*gort._settings.VARIABLES, *gort._settings._DEBUG])
+
+
+def doctor(**environment: str) -> subprocess.CompletedProcess[str]:
+    return python("import sys; from gort.cli import main; sys.exit(main(['doctor']))", **environment)
+
+
+def test_the_doctor_finds_nothing_wrong_here():
+    done = doctor()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Python                   CPython {platform.python_version()}" in done.stdout
+    assert "problem" not in done.stdout
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11's public function does no more than it must")
+def test_the_doctor_names_a_slow_switch():
+    done = doctor(GORT_DEBUG="rawswap=0")
+    assert done.returncode == 1
+    assert "switch of thread states  PyThreadState_Swap: GORT_DEBUG=rawswap=0\n" in done.stdout
+    assert "problem: goroutines are switched with PyThreadState_Swap (GORT_DEBUG=rawswap=0)" in done.stdout
