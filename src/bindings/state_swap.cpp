@@ -175,8 +175,12 @@ void StateSwap::learn(PyThreadState* scratch) {
 }
 
 void StateSwap::check() {
-  if (raw_ && *reinterpret_cast<PyThreadState**>(thread_pointer() + current_) != PyThreadState_Get()) {
+  if (!raw_) return;
+  PyThreadState* me = PyThreadState_Get();
+  if (*reinterpret_cast<PyThreadState**>(thread_pointer() + current_) != me) {
     use_public("the place of the current state differs from thread to thread");
+  } else if (read_key(gilstate_key_) != me) {
+    use_public("the key of PyGILState has changed");   // CPython makes a new one in the child of a fork
   }
 }
 

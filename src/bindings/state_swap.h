@@ -36,7 +36,7 @@ class StateSwap {
   // learn decides which exchange is used. REQUIRES: the GIL; scratch is a state that nobody uses. Does not fail.
   void learn(PyThreadState* scratch);
 
-  // check is called first on every other thread that will swap: the place of the thread-local word must be the same there.
+  // check is called first on every other thread that will swap, and in the child of a fork: what was learned must hold there.
   void check();
 
   void use_public(const char* reason);

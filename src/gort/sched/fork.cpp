@@ -19,7 +19,8 @@ void bury(G* g) {
   uint64_t word = g->wait_word.load(std::memory_order_relaxed);
   if ((word & 0xff) == uint64_t(Outcome::Pending)) g->wait_word.store(word | uint64_t(Outcome::Exit), std::memory_order_relaxed);
   g->status.store(Status::Dead, std::memory_order_relaxed);
-  if (RunGroup* group = std::exchange(g->group, nullptr)) group->remove();
+  RunGroup* group = std::exchange(g->group, nullptr);
+  if (group && !g->own_machine) group->remove();   // goroutine 1 is no member
 }
 
 }  // namespace

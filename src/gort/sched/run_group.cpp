@@ -3,15 +3,14 @@
 namespace gort {
 
 void RunGroup::remove() {
-  if (live_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    lock_.lock();
-    Waiter* waiter = waiter_;
-    bool mine = waiter && live_.load(std::memory_order_relaxed) == 0 && waiter->claim();
-    G* g = mine ? waiter->g : nullptr;
-    if (mine) waiter_ = nullptr;
-    lock_.unlock();
-    if (g) ready(g);
-  }
+  if (live_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;   // others may end, and the group with them, from here on
+  lock_.lock();
+  Waiter* waiter = waiter_;
+  bool mine = waiter && live_.load(std::memory_order_relaxed) == 0 && waiter->claim();
+  G* g = mine ? waiter->g : nullptr;
+  if (mine) waiter_ = nullptr;
+  lock_.unlock();
+  if (g) ready(g);
   release();
 }
 
