@@ -265,12 +265,12 @@ def test_a_pending_after_func_is_no_goroutine_and_does_not_outlive_its_run():
     seen = weakref.ref(thing)
 
     def body():
-        after_func(SOON, lambda thing=thing: called.append(1)), after_func(LONG, thing)
+        after_func(0.3, lambda thing=thing: called.append(1)), after_func(LONG, thing)
         return gort.num_goroutine()
 
     assert gort.run(body) == 1
     del thing
-    after(5 * SOON).recv()
+    after(0.4).recv()
     assert called == [] and seen() is None
     assert gort.num_goroutine() == 1
 
