@@ -48,6 +48,17 @@ def build_native() -> Path:
     return binaries / "gort_bench"
 
 
+def build_library(source: str) -> Path:
+    """A C file of this folder as a shared library in build/bench; Unavailable without a C compiler."""
+    path, library = ROOT / "benchmarks" / source, NATIVE_BUILD / f"{source}.so"
+    if not library.exists() or library.stat().st_mtime < path.stat().st_mtime:
+        NATIVE_BUILD.mkdir(parents=True, exist_ok=True)
+        part = library.with_suffix(f".{os.getpid()}")
+        _run([_tool("cc"), "-O2", "-shared", "-fPIC", "-o", str(part), str(path)], cwd=ROOT)
+        part.replace(library)
+    return library
+
+
 def _tool(name: str) -> str:
     """The path of a program on PATH or beside this interpreter, where pip puts cmake; Unavailable if there is none."""
     path = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))

@@ -2,7 +2,7 @@
 
 This is the only place that says so; every subject (Go, C++, Python) implements these sentences, and gets the number of
 repetitions on its command line. A subject does a tenth of the repetitions once before it takes the time, except in
-``parked``, ``blocked_progress`` and ``bintrees``, which start from a fresh process.
+cases that are not ``warmed``, which start from a fresh process.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Case:
     unit: Unit
     repetitions: Repetitions
     higher_is_better: bool = False
+    warmed: bool = True
     extras: dict[str, Unit] = field(default_factory=dict)
 
 
@@ -102,12 +103,45 @@ CASES: tuple[Case, ...] = (
         Repetitions(compiled=1_000_000, gort=500_000, asyncio=60_000, threads=3_000),
     ),
     Case(
+        "skynet",
+        "A tree of goroutines, ten children each, down to a power of ten of leaves; each leaf sends its number to its parent over an "
+        "unbuffered channel and each parent the sum; time per leaf.",
+        "ns",
+        Repetitions(compiled=1_000_000, gort=100_000, asyncio=10_000),
+    ),
+    Case(
+        "ring",
+        "1000 goroutines in a ring pass one integer on over unbuffered channels; time per pass.",
+        "ns",
+        Repetitions(compiled=1_000_000, gort=500_000, asyncio=50_000),
+    ),
+    Case(
+        "sleep_late",
+        "A goroutine sleeps for 200 us again and again and nothing else runs; how much later than asked it goes on.",
+        "ns",
+        Repetitions(compiled=500, gort=500, asyncio=500, threads=500),
+    ),
+    Case(
+        "sleep_late_hogs",
+        "As sleep_late, beside two goroutines that compute all the time and make no call.",
+        "ns",
+        Repetitions(compiled=20, gort=20, threads=20),
+    ),
+    Case(
+        "stop_world",
+        "One goroutine stops the world each millisecond, beside 1000 goroutines that yield and two that compute and make no call; "
+        "99th percentile of the time until everybody stands.",
+        "ns",
+        Repetitions(compiled=300),
+    ),
+    Case(
         "parked",
         "Start goroutines that receive from one channel, wait until all are parked, close it and wait until all have ended; "
         "time per goroutine, and resident memory per goroutine while all are parked.",
         "ns",
         Repetitions(compiled=100_000, gort=10_000, greenlet=10_000, asyncio=10_000, threads=2_000),
         extras={"bytes_each": "B"},
+        warmed=False,
     ),
     Case(
         "blocked_progress",
@@ -116,6 +150,16 @@ CASES: tuple[Case, ...] = (
         "fraction",
         Repetitions(gort=2, greenlet=2, asyncio=2, threads=2),
         higher_is_better=True,
+        warmed=False,
+    ),
+    Case(
+        "native_pair",
+        "Two calls of a C function that only computes, started from Python and waited for, beside a call alone; the joint speed of the two "
+        "as a multiple of one's. A repetition is one step of the computation.",
+        "fraction",
+        Repetitions(gort=200_000_000, threads=200_000_000),
+        higher_is_better=True,
+        warmed=False,
     ),
     Case(
         "bintrees",
@@ -123,6 +167,7 @@ CASES: tuple[Case, ...] = (
         "d = 4, 6, .. 16 build and count 2^(20 - d) trees, all in one goroutine; time for the whole.",
         "s",
         Repetitions(compiled=1),
+        warmed=False,
     ),
 )
 

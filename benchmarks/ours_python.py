@@ -12,36 +12,20 @@ from time import perf_counter_ns
 import gort
 from benchmarks.memory import parked_answer, resident_bytes
 from benchmarks.progress import PAUSE, START, Progress
-from benchmarks.protocol import Answer, Order, per_operation, serve, warm_up
+from benchmarks.protocol import Answer, Order, per_operation, serve
+from benchmarks.spinning import native_pair
 
-Work = Callable[[int], Answer]
+def in_goroutine(whole: Callable[[], Answer], order: Order) -> Answer:
+    """Does the work in a goroutine of a run of its own."""
+    answers: list[Answer] = []
 
+    def main() -> None:
+        done = gort.WaitGroup()
+        done.go(lambda: answers.append(whole()))
+        done.wait()
 
-def fresh(work: Work) -> Callable[[Order], Answer]:
-    """``work`` in a goroutine of a run of its own, without warming up."""
-
-    def measure(order: Order) -> Answer:
-        answers: list[Answer] = []
-
-        def main() -> None:
-            done = gort.WaitGroup()
-            done.go(lambda: answers.append(work(order.operations)))
-            done.wait()
-
-        gort.run(main, procs=order.procs)
-        return answers[0]
-
-    return measure
-
-
-def warmed(work: Work) -> Callable[[Order], Answer]:
-    """As ``fresh``, after a tenth of the operations in the same run."""
-
-    def twice(operations: int) -> Answer:
-        work(warm_up(operations))
-        return work(operations)
-
-    return fresh(twice)
+    gort.run(main, procs=order.procs)
+    return answers[0]
 
 
 def together(*bodies: Callable[[], object]) -> int:
@@ -228,20 +212,93 @@ def blocked_progress(n: int) -> Answer:
     return progress.answer()
 
 
+def skynet(n: int) -> Answer:
+    leaves = 1
+    while leaves * 10 <= n:
+        leaves *= 10
+
+    def grow(parent: gort.Chan[int], number: int, size: int) -> None:
+        if size == 1:
+            parent.send(number)
+            return
+        children: gort.Chan[int] = gort.Chan()
+        for i in range(10):
+            gort.go(grow, children, number + i * (size // 10), size // 10)
+        parent.send(sum(children.recv() for _ in range(10)))
+
+    root: gort.Chan[int] = gort.Chan(1)
+    elapsed = together(lambda: grow(root, 0, leaves))
+    assert root.recv() == leaves * (leaves - 1) // 2
+    return per_operation(elapsed, leaves)
+
+
+def ring(n: int) -> Answer:
+    size, laps = 1000, max(1, n // 1000)
+    channels: list[gort.Chan[int]] = [gort.Chan() for _ in range(size)]
+
+    def member(source: gort.Chan[int], sink: gort.Chan[int]) -> None:
+        for token in source:
+            sink.send(token + 1)
+        sink.close()
+
+    members = [gort.go(member, *pair) for pair in zip(channels, channels[1:])]
+
+    def first() -> None:
+        for _ in range(laps):
+            channels[0].send(0)
+            assert channels[-1].recv() == size - 1
+
+    elapsed = together(first)
+    channels[0].close()
+    for goroutine in members:
+        goroutine.join()
+    return per_operation(elapsed, size * laps)
+
+
+def sleep_late(n: int) -> Answer:
+    late = 0
+    for _ in range(n):
+        start = perf_counter_ns()
+        gort.sleep(0.0002)
+        late += perf_counter_ns() - start - 200_000
+    return per_operation(late, n)
+
+
+def sleep_late_hogs(n: int) -> Answer:
+    going, hogs = True, gort.WaitGroup()
+
+    def hog() -> None:
+        while going:
+            pass
+
+    hogs.go(hog)
+    hogs.go(hog)
+    answer = sleep_late(n)
+    going = False
+    hogs.wait()
+    return answer
+
+
 if __name__ == "__main__":
     serve(
         {
-            "yield": warmed(yield_),
-            "spawn_wait": warmed(spawn_wait),
-            "spawn_batch": warmed(spawn_batch),
-            "round_trip": warmed(round_trip),
-            "buffered": warmed(buffered),
-            "select2": warmed(select2),
-            "mutex": warmed(mutex),
-            "mutex_contended": warmed(mutex_contended),
-            "mutex_handoff": warmed(mutex_handoff),
-            "parked": fresh(parked),
-            "blocked_progress": fresh(blocked_progress),
+            "yield": yield_,
+            "spawn_wait": spawn_wait,
+            "spawn_batch": spawn_batch,
+            "round_trip": round_trip,
+            "buffered": buffered,
+            "select2": select2,
+            "mutex": mutex,
+            "mutex_contended": mutex_contended,
+            "mutex_handoff": mutex_handoff,
+            "skynet": skynet,
+            "ring": ring,
+            "sleep_late": sleep_late,
+            "sleep_late_hogs": sleep_late_hogs,
+            "parked": parked,
+            "blocked_progress": blocked_progress,
+            "native_pair": native_pair(lambda function, argument: gort.go_native(function, argument).join),
         },
         lacking="measured on the native side",
+        within=in_goroutine,
     )

@@ -17,6 +17,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from benchmarks.cases import by_name
+
 
 @dataclass(frozen=True)
 class Order:
@@ -75,15 +77,19 @@ def per_operation(elapsed_ns: int, operations: int) -> Answer:
     return Answer(elapsed_ns / operations, "ns")
 
 
-def warm_up(operations: int) -> int:
-    """How many operations go before those that are timed: a tenth."""
-    return max(1, operations // 10)
+Work = Callable[[int], Answer]  # does so many operations
 
 
-def serve(cases: Mapping[str, Callable[[Order], Answer]], lacking: str) -> None:
+def call(whole: Callable[[], Answer], _order: Order) -> Answer:
+    """``within`` of a subject that works anywhere."""
+    return whole()
+
+
+def serve(cases: Mapping[str, Work], lacking: str, within: Callable[[Callable[[], Answer], Order], Answer] = call) -> None:
     """The main function of a subject written in Python: reads the order, prints the answer.
 
-    ``lacking`` is the reason given for every case that is not among ``cases``.
+    ``within`` calls its argument where the subject's work must be done: in its scheduler. ``lacking`` is the reason given for every
+    case that is not among ``cases``.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--case", required=True)
@@ -92,5 +98,12 @@ def serve(cases: Mapping[str, Callable[[Order], Answer]], lacking: str) -> None:
     parser.add_argument("--scale", type=float, default=1.0)
     order = Order(**vars(parser.parse_args()))
     work = cases.get(order.case)
-    answer = work(order) if work else Answer(None, reason=lacking)
+
+    def whole() -> Answer:
+        assert work
+        if by_name(order.case).warmed:
+            work(max(1, order.operations // 10))
+        return work(order.operations)
+
+    answer = within(whole, order) if work else Answer(None, reason=lacking)
     print(answer.line(order.case), flush=True)

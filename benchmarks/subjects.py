@@ -63,6 +63,16 @@ def _asyncio(_: Path | None, __: Path) -> Subject:
     return Subject("asyncio", "python", False, "asyncio", _module("peers.asyncio_peer"))
 
 
+def _uvloop(_: Path | None, __: Path) -> Subject:
+    _require("uvloop")
+    return Subject("uvloop", "python", False, "asyncio", _module("peers.uvloop_peer"))
+
+
+def _runloom(_: Path | None, __: Path) -> Subject:
+    _require("runloom_c")
+    return Subject("runloom", "python", False, "gort", _module("peers.runloom_peer"))
+
+
 def _greenlet(_: Path | None, __: Path) -> Subject:
     _require("greenlet")
     return Subject("greenlet", "python", False, "greenlet", _module("peers.greenlet_peer"))
@@ -77,6 +87,8 @@ _KNOWN: dict[str, Callable[[Path | None, Path], Subject]] = {
     "go": _go,
     "python": _python,
     "asyncio": _asyncio,
+    "uvloop": _uvloop,
+    "runloom": _runloom,
     "greenlet": _greenlet,
     "threads": _threads,
 }

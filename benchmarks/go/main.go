@@ -34,6 +34,11 @@ var perOperation = map[string]func(n int) float64{
 	"mutex":           mutex,
 	"mutex_contended": mutexContended,
 	"mutex_handoff":   mutexHandoff,
+	"skynet":          skynet,
+	"ring":            ring,
+	"sleep_late":      sleepLate,
+	"sleep_late_hogs": sleepLateHogs,
+	"stop_world":      stopWorld,
 }
 
 // measure runs one case with n operations, after a tenth of them where the case is one of perOperation.

@@ -18,6 +18,15 @@ double round_trip(int64_t n);
 double buffered(int64_t n);
 double select2(int64_t n);
 
+// networks.cpp, in ns; negative: a number got lost
+double skynet(int64_t n);
+double ring(int64_t n);
+
+// latency.cpp, in ns
+double sleep_late(int64_t n);
+double sleep_late_hogs(int64_t n);
+double stop_world(int64_t n);
+
 // locks.cpp, in ns
 double mutex(int64_t n);
 double mutex_contended(int64_t n);

@@ -21,6 +21,8 @@ constexpr std::pair<const char*, double (*)(int64_t)> kPerOperation[] = {
     {"yield", yield},           {"spawn_wait", spawn_wait},           {"spawn_batch", spawn_batch},
     {"round_trip", round_trip}, {"buffered", buffered},               {"select2", select2},
     {"mutex", mutex},           {"mutex_contended", mutex_contended}, {"mutex_handoff", mutex_handoff},
+    {"skynet", skynet},         {"ring", ring},                       {"sleep_late", sleep_late},
+    {"sleep_late_hogs", sleep_late_hogs}, {"stop_world", stop_world},
 };
 
 std::string number(double value) {

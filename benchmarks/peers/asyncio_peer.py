@@ -13,24 +13,7 @@ from time import perf_counter_ns
 
 from benchmarks.memory import parked_answer, resident_bytes
 from benchmarks.progress import PAUSE, START, Progress
-from benchmarks.protocol import Answer, Order, per_operation, serve, warm_up
-
-Work = Callable[[int], Coroutine[object, object, Answer]]
-
-
-def fresh(work: Work) -> Callable[[Order], Answer]:
-    """``work`` in an event loop of its own, without warming up."""
-    return lambda order: asyncio.run(work(order.operations))
-
-
-def warmed(work: Work) -> Callable[[Order], Answer]:
-    """As ``fresh``, after a tenth of the operations in the same loop."""
-
-    async def twice(operations: int) -> Answer:
-        await work(warm_up(operations))
-        return await work(operations)
-
-    return fresh(twice)
+from benchmarks.protocol import Answer, per_operation, serve
 
 
 async def together(*bodies: Awaitable[None]) -> int:
@@ -215,20 +198,81 @@ async def blocked_progress(n: int) -> Answer:
     return progress.answer()
 
 
+async def skynet(n: int) -> Answer:
+    leaves = 1
+    while leaves * 10 <= n:
+        leaves *= 10
+
+    async def grow(parent: asyncio.Queue[int], number: int, size: int) -> None:
+        if size == 1:
+            await parent.put(number)
+            return
+        children: asyncio.Queue[int] = asyncio.Queue(1)
+        tasks = [asyncio.create_task(grow(children, number + i * (size // 10), size // 10)) for i in range(10)]
+        await parent.put(sum([await children.get() for _ in tasks]))
+
+    root: asyncio.Queue[int] = asyncio.Queue(1)
+    elapsed = await together(grow(root, 0, leaves))
+    assert root.get_nowait() == leaves * (leaves - 1) // 2
+    return per_operation(elapsed, leaves)
+
+
+async def ring(n: int) -> Answer:
+    size, laps = 1000, max(1, n // 1000)
+    queues: list[asyncio.Queue[int]] = [asyncio.Queue(1) for _ in range(size)]
+
+    async def member(source: asyncio.Queue[int], sink: asyncio.Queue[int]) -> None:
+        while True:
+            await sink.put(await source.get() + 1)
+
+    members = [asyncio.create_task(member(*pair)) for pair in zip(queues, queues[1:])]
+
+    async def first() -> None:
+        for _ in range(laps):
+            await queues[0].put(0)
+            assert await queues[-1].get() == size - 1
+
+    elapsed = await together(first())
+    for task in members:
+        task.cancel()
+    return per_operation(elapsed, size * laps)
+
+
+async def sleep_late(n: int) -> Answer:
+    late = 0
+    for _ in range(n):
+        start = perf_counter_ns()
+        await asyncio.sleep(0.0002)
+        late += perf_counter_ns() - start - 200_000
+    return per_operation(late, n)
+
+
+def serve_in(new_loop: Callable[[], asyncio.AbstractEventLoop], without: str = "", lacking: str = "asyncio has no managed heap") -> None:
+    """Answers the order in an event loop that ``new_loop`` makes, but not the case ``without``."""
+    cases = {
+        "yield": yield_,
+        "spawn_wait": spawn_wait,
+        "spawn_batch": spawn_batch,
+        "round_trip": round_trip,
+        "buffered": buffered,
+        "select2": select2,
+        "mutex": mutex,
+        "mutex_contended": mutex_contended,
+        "mutex_handoff": mutex_handoff,
+        "skynet": skynet,
+        "ring": ring,
+        "sleep_late": sleep_late,
+        "parked": parked,
+        "blocked_progress": blocked_progress,
+    }
+    cases.pop(without, None)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+
+        def blocking(work: Callable[[int], Coroutine[object, object, Answer]]) -> Callable[[int], Answer]:
+            return lambda operations: runner.run(work(operations))
+
+        serve({name: blocking(work) for name, work in cases.items()}, lacking)
+
+
 if __name__ == "__main__":
-    serve(
-        {
-            "yield": warmed(yield_),
-            "spawn_wait": warmed(spawn_wait),
-            "spawn_batch": warmed(spawn_batch),
-            "round_trip": warmed(round_trip),
-            "buffered": warmed(buffered),
-            "select2": warmed(select2),
-            "mutex": warmed(mutex),
-            "mutex_contended": warmed(mutex_contended),
-            "mutex_handoff": warmed(mutex_handoff),
-            "parked": fresh(parked),
-            "blocked_progress": fresh(blocked_progress),
-        },
-        lacking="asyncio has no managed heap",
-    )
+    serve_in(asyncio.new_event_loop)

@@ -15,25 +15,7 @@ from greenlet import getcurrent, greenlet
 
 from benchmarks.memory import parked_answer, resident_bytes
 from benchmarks.progress import PAUSE, START, Progress
-from benchmarks.protocol import Answer, Order, per_operation, serve, warm_up
-
-Work = Callable[[int], Answer]
-
-
-def fresh(work: Work) -> Callable[[Order], Answer]:
-    """``work`` without warming up."""
-    return lambda order: work(order.operations)
-
-
-def warmed(work: Work) -> Callable[[Order], Answer]:
-    """``work`` after a tenth of its operations."""
-
-    def twice(order: Order) -> Answer:
-        work(warm_up(order.operations))
-        return work(order.operations)
-
-    return twice
-
+from benchmarks.protocol import Answer, per_operation, serve
 
 def nothing() -> None:
     """The greenlet that ends at once."""
@@ -142,12 +124,12 @@ def blocked_progress(n: int) -> Answer:
 if __name__ == "__main__":
     serve(
         {
-            "yield": warmed(yield_),
-            "spawn_wait": warmed(spawn_wait),
-            "spawn_batch": warmed(spawn_batch),
-            "round_trip": warmed(round_trip),
-            "parked": fresh(parked),
-            "blocked_progress": fresh(blocked_progress),
+            "yield": yield_,
+            "spawn_wait": spawn_wait,
+            "spawn_batch": spawn_batch,
+            "round_trip": round_trip,
+            "parked": parked,
+            "blocked_progress": blocked_progress,
         },
         lacking="greenlet has no channels, locks or heap",
     )

@@ -13,25 +13,8 @@ from time import perf_counter_ns
 
 from benchmarks.memory import parked_answer, resident_bytes
 from benchmarks.progress import PAUSE, START, Progress
-from benchmarks.protocol import Answer, Order, per_operation, serve, warm_up
-
-Work = Callable[[int], Answer]
-
-
-def fresh(work: Work) -> Callable[[Order], Answer]:
-    """``work`` without warming up."""
-    return lambda order: work(order.operations)
-
-
-def warmed(work: Work) -> Callable[[Order], Answer]:
-    """``work`` after a tenth of its operations."""
-
-    def twice(order: Order) -> Answer:
-        work(warm_up(order.operations))
-        return work(order.operations)
-
-    return twice
-
+from benchmarks.protocol import Answer, per_operation, serve
+from benchmarks.spinning import native_pair
 
 def together(*bodies: Callable[[], object]) -> int:
     """Runs each body in a thread of its own; nanoseconds until all have ended."""
@@ -42,6 +25,13 @@ def together(*bodies: Callable[[], object]) -> int:
     for thread in threads:
         thread.join()
     return perf_counter_ns() - start
+
+
+def call_in_thread(function: Callable[[object], None], argument: object) -> Callable[[], None]:
+    """``function(argument)`` in a thread; ctypes lets go of the GIL."""
+    thread = Thread(target=function, args=(argument,))
+    thread.start()
+    return thread.join
 
 
 def nothing() -> None:
@@ -196,19 +186,48 @@ def blocked_progress(n: int) -> Answer:
     return progress.answer()
 
 
+def sleep_late(n: int) -> Answer:
+    late = 0
+    for _ in range(n):
+        start = perf_counter_ns()
+        time.sleep(0.0002)
+        late += perf_counter_ns() - start - 200_000
+    return per_operation(late, n)
+
+
+def sleep_late_hogs(n: int) -> Answer:
+    going = True
+
+    def hog() -> None:
+        while going:
+            pass
+
+    hogs = [Thread(target=hog) for _ in range(2)]
+    for thread in hogs:
+        thread.start()
+    answer = sleep_late(n)
+    going = False
+    for thread in hogs:
+        thread.join()
+    return answer
+
+
 if __name__ == "__main__":
     serve(
         {
-            "yield": warmed(yield_),
-            "spawn_wait": warmed(spawn_wait),
-            "spawn_batch": warmed(spawn_batch),
-            "round_trip": warmed(round_trip),
-            "buffered": warmed(buffered),
-            "mutex": warmed(mutex),
-            "mutex_contended": warmed(mutex_contended),
-            "mutex_handoff": warmed(mutex_handoff),
-            "parked": fresh(parked),
-            "blocked_progress": fresh(blocked_progress),
+            "yield": yield_,
+            "spawn_wait": spawn_wait,
+            "spawn_batch": spawn_batch,
+            "round_trip": round_trip,
+            "buffered": buffered,
+            "mutex": mutex,
+            "mutex_contended": mutex_contended,
+            "mutex_handoff": mutex_handoff,
+            "sleep_late": sleep_late,
+            "sleep_late_hogs": sleep_late_hogs,
+            "parked": parked,
+            "blocked_progress": blocked_progress,
+            "native_pair": native_pair(call_in_thread),
         },
         lacking="threads have no select and no managed heap",
     )

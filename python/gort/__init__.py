@@ -10,6 +10,7 @@ import threading  # first imported here, on the main thread, so that no goroutin
 from types import ModuleType
 
 from . import _gort, _settings
+from ._build import get_cmake_dir, get_include
 from ._gort import (
     Chan,
     Cond,
@@ -25,6 +26,7 @@ from ._gort import (
     after_func,
     current,
     go,
+    go_native,
     goexit,
     gomaxprocs,
     gosched,
@@ -37,19 +39,23 @@ from ._gort import (
     send,
     sleep,
     tick,
+    unlock_os_thread,
 )
+from ._os_thread import lock_os_thread
 from .errors import Deadlock, FatalError, GoExit, GortError, Panic, PanicError
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the time to import typing
 if TYPE_CHECKING:
-    from . import contention, context, gc, heap, runtime, sched, sync
+    from . import contention, context, gc, heap, runtime, sched, signal, sync
 
 __version__ = "0.1.0"
+_C_API = _gort._C_API  # PyCapsule_Import("gort._C_API"): gort/python/c_api.h
 __all__ = [
     "Chan", "Cond", "Deadlock", "FatalError", "GoExit", "Goroutine", "GortError", "Mutex", "Once", "Panic", "PanicError", "Pool",
-    "Selected", "Ticker", "Timer", "WaitGroup", "after", "after_func", "contention", "context", "current", "gc", "go", "goexit",
-    "gomaxprocs", "gosched", "heap", "nil_chan", "num_cpu", "num_goroutine", "panichook", "recv", "run", "runtime", "sched",
-    "select", "send", "sleep", "sync", "tick",
+    "Selected", "Ticker", "Timer", "WaitGroup", "after", "after_func", "contention", "context", "current", "gc",
+    "get_cmake_dir", "get_include", "go", "go_native", "goexit", "gomaxprocs", "gosched", "heap", "lock_os_thread", "nil_chan", "num_cpu",
+    "num_goroutine", "panichook", "recv", "run", "runtime", "sched", "select", "send", "signal", "sleep", "sync", "tick",
+    "unlock_os_thread",
 ]  # fmt: skip
 
 
@@ -61,7 +67,7 @@ def panichook(goroutine: Goroutine, error: BaseException) -> None:
     traceback.print_exception(error, file=sys.stderr)
 
 
-_SUBMODULES = frozenset({"contention", "context", "gc", "heap", "runtime", "sched", "sync"})
+_SUBMODULES = frozenset({"contention", "context", "gc", "heap", "runtime", "sched", "signal", "sync"})
 
 
 def __getattr__(name: str) -> ModuleType:
@@ -76,6 +82,4 @@ def __dir__() -> list[str]:
 
 _settings.apply(os.environ)
 atexit.register(_gort._close)
-os.register_at_fork(
-    before=_gort._before_fork, after_in_parent=_gort._forked_parent, after_in_child=_gort._forked_child
-)
+os.register_at_fork(before=_gort._before_fork, after_in_child=_gort._forked_child)

@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import sys
+import sysconfig
 from typing import Any
 
 from . import _gort, _settings
@@ -34,7 +35,12 @@ def findings() -> tuple[list[tuple[str, str]], list[str]]:
         ("switch of thread states", f"PyThreadState_Swap: {public}" if public else "direct"),
         ("settings", " ".join(f"{name}={os.environ[name]}" for name in _settings.VARIABLES if name in os.environ) or "none"),
     ]
-    return rows, [_settings.SLOW_SWITCH.format(public)] if public and _settings.swap_matters() else []
+    problems = []
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        problems.append("the GIL is on, though this build could do without: gort needs it so far")
+    if public and _settings.swap_matters():
+        problems.append(_settings.SLOW_SWITCH.format(public))
+    return rows, problems
 
 
 def run(_arguments: argparse.Namespace) -> int:

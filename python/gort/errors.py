@@ -20,12 +20,18 @@ class FatalError(GortError, RuntimeError):
 class Deadlock(FatalError):
     """Nobody is left who could wake anybody.
 
-    ``goroutines`` is the dump: every goroutine with its state, what it waits for and its Python stack.
+    ``goroutines`` is the dump, in Go's format: every goroutine with its state, what it waits for, who holds that if it is a lock and somebody is known
+    to hold it, and its Python stack. A traceback of the error shows it too, of many goroutines the first hundred.
     """
 
     def __init__(self, message: str = "all goroutines are asleep - deadlock!", goroutines: str = "") -> None:
         super().__init__(message)
         self.goroutines = goroutines
+        shown = goroutines.split("\n\n", 100)
+        if len(shown) > 100:
+            shown[100] = "...more goroutines elided: they are in the attribute goroutines...\n"
+        if goroutines:
+            self.add_note("\n" + "\n\n".join(shown))
 
     def __reduce__(self) -> tuple[type[Deadlock], tuple[str, str]]:
         return (type(self), (str(self), self.goroutines))

@@ -40,6 +40,14 @@ const char* dtype_name(Kind kind) {
   return nullptr;
 }
 
+// By name: every module has its own copy of an element type.
+const Dtype* dtype_of(const ElementType& type) {
+  for (const Dtype& d : dtypes) {
+    if (strcmp(d.type().name, type.name) == 0) return &d;
+  }
+  return nullptr;
+}
+
 ChanObject* new_chan(Channel* channel, Kind kind) {
   auto* ch = as_chan(chan_type->tp_alloc(chan_type, 0));
   if (!ch) {
@@ -102,6 +110,10 @@ PyObject* chan_new(PyTypeObject*, PyObject* args, PyObject* keywords) {
   if (!ch) return nullptr;
   ch->zero = Py_XNewRef(zero == Py_None ? nullptr : zero);
   ch->name = Py_XNewRef(name == Py_None ? nullptr : name);
+  if (ch->name) {
+    channel->set_name(PyUnicode_AsUTF8(ch->name));   // kept by the str
+    if (PyErr_Occurred()) PyErr_Clear();             // lone surrogates: dumps show no name
+  }
   return reinterpret_cast<PyObject*>(ch);
 }
 
@@ -167,8 +179,12 @@ void chan_dealloc(PyObject* self) {
   if (ch->weak_references) PyObject_ClearWeakRefs(self);
   if (ch->gone) ch->gone(ch);
   chan_clear(self);
-  if (ch->timer) ch->timer->release();
-  else if (owns(ch)) ch->channel->release();
+  if (ch->timer) {
+    ch->timer->release();
+  } else if (owns(ch)) {
+    ch->channel->set_name(nullptr);
+    ch->channel->release();
+  }
   Py_CLEAR(ch->name);
   Py_CLEAR(ch->owner);
   PyTypeObject* type = Py_TYPE(self);
@@ -265,7 +281,7 @@ PyObject* chan_send(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyO
 
 PyObject* chan_try_send(PyObject* self, PyObject* value) {
   ChanObject* ch = as_chan(self);
-  if (!machine()) return nullptr;
+  if (!operation()) return nullptr;
   if (ch->no_send) [[unlikely]] return wrong_direction("try_send", ch);
   Element element;
   if (!to_element("try_send", ch, value, &element)) return nullptr;
@@ -273,8 +289,9 @@ PyObject* chan_try_send(PyObject* self, PyObject* value) {
   try {
     sent = ch->channel && ch->channel->try_send(&element);
   } catch (...) {
+    errors::translate();
     drop_element(ch, element);   // the caller has the object too
-    return errors::translate();
+    return nullptr;
   }
   if (sent) Py_RETURN_TRUE;
   drop_element(ch, element);
@@ -285,14 +302,15 @@ PyObject* chan_try_send(PyObject* self, PyObject* value) {
 inline bool receive(const char* method, ChanObject* ch, Nanos deadline, Element* element, bool* ok) {
   if (!machine()) [[unlikely]] return false;
   Received r;
-  if (ch->plain) [[likely]] {
-    r = ch->channel->recv(element, deadline);
-  } else {
-    if (ch->no_receive) {
-      wrong_direction(method, ch);
-      return false;
-    }
-    r = receive_element(ch, *element, deadline);
+  if (!ch->plain && ch->no_receive) [[unlikely]] {
+    wrong_direction(method, ch);
+    return false;
+  }
+  try {
+    r = ch->plain ? ch->channel->recv(element, deadline) : receive_element(ch, *element, deadline);
+  } catch (...) {
+    errors::translate();
+    return false;
   }
   if (r.outcome != Outcome::Fired) [[unlikely]] {
     raise_outcome(r.outcome);
@@ -350,7 +368,7 @@ PyObject* chan_iter(PyObject* self) {
 
 PyObject* chan_try_recv(PyObject* self, PyObject*) {
   ChanObject* ch = as_chan(self);
-  if (!machine()) return nullptr;
+  if (!operation()) return nullptr;
   if (ch->no_receive) return wrong_direction("try_recv", ch);
   if (!ch->channel) Py_RETURN_NONE;
   Element element;
@@ -367,7 +385,7 @@ PyObject* chan_try_recv(PyObject* self, PyObject*) {
 
 PyObject* chan_close(PyObject* self, PyObject*) {
   ChanObject* ch = as_chan(self);
-  if (!machine()) return nullptr;
+  if (!operation()) return nullptr;
   if (ch->no_send) return wrong_direction("close", ch);
   try {
     if (!ch->channel) close_nil();
@@ -490,6 +508,45 @@ ChanObject* new_receiver(ChannelRef channel, Kind kind, PyObject* owner) {
   ch->plain = !owner || !is_chan(owner);
   ch->owner = Py_XNewRef(owner);
   return ch;
+}
+
+const ElementType* element_type_of(const char* dtype) {
+  for (const Dtype& d : dtypes) {
+    if (strcmp(d.name, dtype) == 0) return &d.type();
+  }
+  return nullptr;
+}
+
+bool typed_channel(const char* function, const char* argument, PyObject* object, const ElementType& type, Directions wanted,
+                   ChannelRef* channel) {
+  const Dtype* expected = dtype_of(type);
+  std::string what = std::string("a Chan of dtype ") + (expected ? expected->name : type.name);
+  if (!is_chan(object)) {
+    errors::bad_type(function, argument, what.c_str(), object);
+    return false;
+  }
+  ChanObject* ch = as_chan(object);
+  const char* instead = nullptr;
+  if (!ch->channel) instead = "nil_chan";
+  else if (ch->timer) instead = "that of a timer";
+  else if (!expected || dtype_of(ch->channel->type()) != expected) instead = dtype_name(ch->kind);
+  else if (ch->no_send && (int(wanted) & int(Directions::Send))) instead = "a receive-only one";
+  else if (ch->no_receive && (int(wanted) & int(Directions::Receive))) instead = "a send-only one";
+  else {
+    *channel = ChannelRef::share(ch->channel);
+    return true;
+  }
+  PyErr_Format(PyExc_TypeError, "%s: %s must be %s, got %s", function, argument, what.c_str(), instead ? instead : "one of objects");
+  return false;
+}
+
+PyObject* new_typed_chan(const ChannelRef& channel) {
+  const Dtype* d = dtype_of(channel->type());
+  if (!d) {
+    PyErr_Format(PyExc_TypeError, "gort.Chan: no dtype for channels of %s", channel->type().name);
+    return nullptr;
+  }
+  return reinterpret_cast<PyObject*>(new_chan(ChannelRef(channel).detach(), d->kind));
 }
 
 ChanObject* new_timer_chan(Ref<TimerChannel> timer) {

@@ -12,6 +12,7 @@
 
 #include "gort/chan/channel.h"
 #include "gort/chan/timer_channel.h"
+#include "gort/python/extension.h"
 
 namespace gort::python {
 
@@ -41,6 +42,14 @@ ChanObject* new_timer_chan(Ref<TimerChannel> timer);
 
 // new_receiver makes the receive-only Chan of a core channel. Takes the reference over. Null with an exception on failure.
 ChanObject* new_receiver(ChannelRef channel, Kind kind, PyObject* owner);
+
+// For extension modules. element_type_of gives the element type of a dtype, null if there is none such. typed_channel gives the core
+// channel of an argument that must be a Chan of that element type (types are known by name: each module has its own) and allow what it
+// is wanted for; false with TypeError set. new_typed_chan makes a Chan of a channel; null with an exception set.
+const ElementType* element_type_of(const char* dtype);
+bool typed_channel(const char* function, const char* argument, PyObject* object, const ElementType& type, Directions wanted,
+                   ChannelRef* channel);
+PyObject* new_typed_chan(const ChannelRef& channel);
 
 // One element, big enough for every kind.
 union Element {

@@ -3,12 +3,40 @@
 #include <dlfcn.h>
 #include <pthread.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 namespace gort::python {
 namespace {
 
 Py_ssize_t code_slot = -1;
+
+#if PY_VERSION_HEX >= 0x030e0000
+// Where the interpreter takes a state's C stack to be; by default it is the stack of the thread that made the state. Looked up because a module that
+// was built for 3.14 is also loaded by 3.14.0, which lacks it.
+using Protect = int (*)(PyThreadState*, void* low, size_t size);
+Protect find_protect() {
+  static auto protect = reinterpret_cast<Protect>(dlsym(RTLD_DEFAULT, "PyUnstable_ThreadState_SetStackProtection"));
+  return protect;
+}
+#endif
+
+#if PY_VERSION_HEX < 0x030c0000
+using FrameWriter = void (*)(int descriptor, PyThreadState* state);
+FrameWriter frame_writer = nullptr;
+#else
+struct _PyInterpreterFrame* innermost(PyThreadState* state) {
+#if PY_VERSION_HEX < 0x030d0000
+  return state->cframe->current_frame;
+#else
+  return state->current_frame;
+#endif
+}
+
+const char* ascii_or(PyObject* text, const char* otherwise) {
+  return PyUnicode_IS_COMPACT_ASCII(text) ? static_cast<const char*>(PyUnicode_DATA(text)) : otherwise;
+}
+#endif
 
 #if PY_VERSION_HEX < 0x030c0000
 int get_extra(PyObject* code, void** extra) { return _PyCode_GetExtra(code, code_slot, extra); }
@@ -20,21 +48,39 @@ int set_extra(PyObject* code, void* extra) { return PyUnstable_Code_SetExtra(cod
 
 }  // namespace
 
+const char* why_unsupported() {
+#if PY_VERSION_HEX >= 0x030e0000
+  if (!find_protect()) return "gort: CPython 3.14.0 and 3.14.1 cannot be told where a goroutine's stack is; please use 3.14.2 or later";
+#endif
+#ifdef Py_GIL_DISABLED
+  // This module asks for the GIL, by not saying that it can do without; only the user can have refused it.
+  PyObject* is_enabled = PySys_GetObject("_is_gil_enabled");
+  PyObject* enabled = is_enabled ? PyObject_CallNoArgs(is_enabled) : nullptr;
+  PyErr_Clear();
+  Py_XDECREF(enabled);
+  if (enabled != Py_True) return "gort: goroutines need the GIL, on free-threaded builds too; please run without PYTHON_GIL=0 and -X gil=0";
+#endif
+  return nullptr;
+}
+
 PyThreadState* new_state([[maybe_unused]] char* low, [[maybe_unused]] char* high) {
   PyThreadState* state = PyThreadState_New(PyInterpreterState_Get());
   if (!state) {
     PyErr_NoMemory();
     return nullptr;
   }
-#if PY_VERSION_HEX >= 0x030c0000
-  PyThreadState_Swap(PyThreadState_Swap(state));   // a state's first time sets more than later ones (state_swap.h)
-#endif
 #if PY_VERSION_HEX >= 0x030e0000
-  using Protect = int (*)(PyThreadState*, void*, size_t);
-  static auto protect = reinterpret_cast<Protect>(dlsym(RTLD_DEFAULT, "PyUnstable_ThreadState_SetStackProtection"));
-  if (protect && protect(state, low, size_t(high - low)) < 0) PyErr_Clear();
+  // Before the first swap, which else would ask for the thread's own stack: on the main thread that reads /proc/self/maps, 1 ms.
+  if (find_protect()(state, low, size_t(high - low)) < 0) {
+    PyThreadState_Clear(state);
+    PyThreadState_Delete(state);
+    return nullptr;
+  }
 #elif PY_VERSION_HEX >= 0x030c0000
   state->c_recursion_remaining = kCallBudget;
+#endif
+#if PY_VERSION_HEX >= 0x030c0000
+  PyThreadState_Swap(PyThreadState_Swap(state));   // a state's first time sets more than later ones (state_swap.h)
 #endif
   return state;
 }
@@ -73,29 +119,46 @@ void inject(PyThreadState* state, PyObject* exception) {
   state->thread_id = own;
 }
 
+#if PY_VERSION_HEX < 0x030c0000
+void find_frame_writer() { frame_writer = reinterpret_cast<FrameWriter>(dlsym(RTLD_DEFAULT, "_Py_DumpTraceback")); }
+
+void write_frames(int descriptor, PyThreadState* state) {
+  if (frame_writer) frame_writer(descriptor, state);
+}
+#else
+void find_frame_writer() {}
+
+void write_frames(int descriptor, PyThreadState* state) {
+  struct _PyInterpreterFrame* frame = innermost(state);
+  if (!frame) return;
+  PyObject* object = PyUnstable_InterpreterFrame_GetCode(frame);
+  if (!PyCode_Check(object)) return;   // see caller_site
+  auto* code = reinterpret_cast<PyCodeObject*>(object);
+  dprintf(descriptor, "%s(...)\n\t%s:%d\n", ascii_or(code->co_qualname, "?"), ascii_or(code->co_filename, "?"),
+          PyUnstable_InterpreterFrame_GetLine(frame));
+}
+#endif
+
 PyObject* copy_context(PyThreadState* state) {
   if (!state->context || PyObject_Size(state->context) == 0) return nullptr;
   return PyContext_CopyCurrent();
 }
 
 PyObject* caller_site(PyThreadState* state, int* offset) {
-#if PY_VERSION_HEX < 0x030c0000
+#if PY_VERSION_HEX >= 0x030c0000
+  struct _PyInterpreterFrame* innermost_frame = innermost(state);
+  if (!innermost_frame) return nullptr;
+  *offset = PyUnstable_InterpreterFrame_GetLasti(innermost_frame);
+  PyObject* innermost_code = PyUnstable_InterpreterFrame_GetCode(innermost_frame);
+  if (PyCode_Check(innermost_code)) [[likely]] return innermost_code;
+  Py_DECREF(innermost_code);   // None: the evaluator's own frame, while what a function had is destroyed on its way back into C
+#endif
   PyFrameObject* frame = PyThreadState_GetFrame(state);
   if (!frame) return nullptr;
   *offset = PyFrame_GetLasti(frame);
   PyObject* code = reinterpret_cast<PyObject*>(PyFrame_GetCode(frame));
   Py_DECREF(frame);
   return code;
-#else
-#if PY_VERSION_HEX < 0x030d0000
-  struct _PyInterpreterFrame* frame = state->cframe->current_frame;
-#else
-  struct _PyInterpreterFrame* frame = state->current_frame;
-#endif
-  if (!frame) return nullptr;
-  *offset = PyUnstable_InterpreterFrame_GetLasti(frame);
-  return PyUnstable_InterpreterFrame_GetCode(frame);
-#endif
 }
 
 // Setting async_exc to null would leave the interpreter's "something is pending" flag up for good on 3.11 and 3.12 (every bytecode

@@ -6,30 +6,41 @@
 // | is a thread state attached    | _PyThreadState_UncheckedGet   | _status.active        | state == 1            | as 3.13 |
 // | exchange of states            | PyThreadState_Swap            | state_swap.h          | state_swap.h          | as 3.13 |
 // | key of PyGILState             | found by scan, set per switch | set by Swap           | set by Swap           | as 3.13 |
-// | C recursion budget            | none (1 MiB stacks)           | c_recursion_remaining | c_recursion_remaining | PyUnstable_ThreadState_SetStackProtection, by dlsym |
+// | C recursion budget            | none (4 MiB stacks)           | c_recursion_remaining | c_recursion_remaining | PyUnstable_ThreadState_SetStackProtection, by dlsym: 3.14.2 has it |
 // | OS thread of a state          | thread_id                     | thread_id             | thread_id             | thread_id |
 // | leftovers of a used state     | dict, context, async_gen_*    | same                  | + threading_local_*   | as 3.13 |
 // | on_delete (Thread's lock)     | checked                       | checked               | gone                  | gone |
+// | a state is made already      | _initialized                  | not needed            | not needed            | not needed |
 // | exception being raised        | curexc_type                   | current_exception     | current_exception     | current_exception |
 // | context of a state            | context                       | context               | context               | context |
 // | where the caller is           | PyThreadState_GetFrame        | PyUnstable_InterpreterFrame_* | PyUnstable_InterpreterFrame_* | as 3.13 |
-// Checked with 3.11.2, 3.11.7, 3.12.1, 3.13.0.
+// | threading.gettrace(), getprofile() | threading._trace_hook, _profile_hook (tracers.cpp) | same | same       | same |
+// | is the interpreter ending      | _Py_IsFinalizing             | _Py_IsFinalizing      | Py_IsFinalizing       | as 3.13 |
+// | frames, in a signal handler   | _Py_DumpTraceback, by dlsym   | PyUnstable_InterpreterFrame_* | PyUnstable_InterpreterFrame_* | as 3.13 |
+// | frames, for other processes   | frame_layout.h, learned       | frame_layout.h, learned | frame_layout.h, learned | unknown |
+// | str, bytes, code, functions, for other processes | fields of the public structs, co_linetable's format (layout.cpp) | same | same | same |
+// Checked with 3.11.2, 3.11.7, 3.12.1, 3.13.0, 3.14.8.
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <unistd.h>
+
 #include <cstddef>
 
 namespace gort::python {
 
+// The stacks of Python goroutines are reserved addresses; what is not touched costs page tables only. An overflow would end the process, so
+// they hold the deepest recursion that the interpreter allows, and that is not counted in bytes. Measured on x86-64, with 3.11.7 to 3.13.0:
+//   the parser at its own limit of depth       0.76 MiB (9,000 nested conditions)
+//   list.sort with a key that sorts            5.5 KiB for each level; everything else found, less than 1.5 KiB
+// An odd number of pages, see kNativeStack.
 #if PY_VERSION_HEX < 0x030c0000
-// The parser and nested C calls are not limited by a budget here: 512 KiB overflow on 1,000 levels of map().
-inline constexpr size_t kStackSize = 1028 * 1024;   // an odd number of pages, see kNativeStack
+inline constexpr size_t kStackSize = 4 * 1024 * 1024 + 4096;   // calls within C are limited together with Python's own, to 1,000
 #else
-inline constexpr size_t kStackSize = 516 * 1024;    // an odd number of pages, see kNativeStack
-// What compile() of 199 nested brackets needs stays free; about 900 bytes per nested C call.
-inline constexpr int kCallBudget = 420;
+inline constexpr size_t kStackSize = 1540 * 1024;
+inline constexpr int kCallBudget = 930;   // calls within C: a Python call from C takes two, one through lru_cache three, a nested sort four
 #endif
 
 // is_attached tells, from any thread and without the GIL, whether the state's owner holds the GIL right now.
@@ -46,6 +57,34 @@ inline bool is_attached(PyThreadState* state) {
   return __atomic_load_n(&state->state, __ATOMIC_RELAXED) == 1;
 #endif
 }
+
+// is_ending tells, from any thread and without the GIL, whether the interpreter has begun to end: then nobody else gets the GIL any more.
+inline bool is_ending() {
+#if PY_VERSION_HEX < 0x030d0000
+  return _Py_IsFinalizing();
+#else
+  return Py_IsFinalizing();
+#endif
+}
+
+// The end of a thread that may not have the GIL any more, for that is what is_ending means to all but the main thread. From 3.14 on CPython
+// does the same; before, it calls pthread_exit, which unwinds the stack: handlers and destructors of C++ would touch Python without the GIL.
+[[noreturn]] inline void stay_for_ever() {
+  for (;;) pause();
+}
+
+// is_made tells whether a state that is in the interpreter's list can be used. 3.11 puts one there, without the GIL, before it is filled in: its link to
+// the next one is null until then.
+inline bool is_made([[maybe_unused]] PyThreadState* state) {
+#if PY_VERSION_HEX < 0x030c0000
+  return __atomic_load_n(&state->_initialized, __ATOMIC_ACQUIRE) != 0;
+#else
+  return true;
+#endif
+}
+
+// why_unsupported says why goroutines cannot run on this interpreter, null if they can.
+const char* why_unsupported();
 
 // new_state makes a thread state for a goroutine whose stack is [low, high). Null with MemoryError set on failure. GIL held.
 PyThreadState* new_state(char* low, char* high);
@@ -77,6 +116,11 @@ class StateKeys {
 // caller_site gives the code object (new reference, null if there is no Python caller) and the instruction offset of the
 // Python frame that called us, for PyCode_Addr2Line. Does not make a frame object where that can be avoided. state: the current one.
 PyObject* caller_site(PyThreadState* state, int* offset);
+
+// write_frames writes the Python frames of a state, where the interpreter can do that in a signal handler; on 3.12 and later
+// the innermost one. Async-signal-safe after find_frame_writer, as far as the interpreter is: the process is about to end.
+void find_frame_writer();
+void write_frames(int descriptor, PyThreadState* state);
 
 // copy_context copies the context of the current state. Null without an exception: no variable has a value, a new one is the same.
 PyObject* copy_context(PyThreadState* state);

@@ -8,6 +8,7 @@
 #include "python_lane.h"
 #include "references.h"
 #include "run.h"
+#include "spare.h"
 
 namespace gort::python {
 
@@ -24,40 +25,8 @@ struct Starter {
     return starter;
   }
 
-  static G* prepare();
-  static void discard(G* g);
   static void main(G* g);
 };
-
-// Not counted, in no run, and dead for everybody who looks until it is started. Null with an exception set.
-G* Starter::prepare() {
-  G* g;
-  try {
-    g = lane().new_goroutine();
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-    return nullptr;
-  }
-  if (RunGroup* group = std::exchange(g->group, nullptr)) group->remove();
-  if (!prepare_frame(g)) {
-    lane().discard(g);
-    return nullptr;
-  }
-  g->status.store(Status::Dead, std::memory_order_relaxed);
-  g->system = true;
-  g->parent_id = 0;
-  g->entry = main;
-  frame_of(g)->object = nullptr;
-  frame_of(g)->record = nullptr;
-  Runtime::get().count_system_goroutine(1);
-  return g;
-}
-
-void Starter::discard(G* g) {
-  if (!g) return;
-  Runtime::get().count_system_goroutine(-1);
-  lane().discard(g);
-}
 
 void Starter::main(G* g) {
   Starter& starter = get();
@@ -85,7 +54,7 @@ void Starter::main(G* g) {
         Py_DECREF(call);
       }
       d->release();
-    } else if (!(next = prepare())) {
+    } else if (!(next = new_spare(main))) {
       PyErr_WriteUnraisable(nullptr);
       starter.lock.lock();
       starter.running = false;   // the next make tries again
@@ -93,16 +62,15 @@ void Starter::main(G* g) {
       break;
     }
   }
-  discard(next);
-  if (!clean_state(frame_of(g)->state)) frame_of(g)->spoiled = true;
-  Runtime::get().count_system_goroutine(-1);
+  discard_spare(next);
+  end_spare(g);
 }
 
 Deferred* Deferred::make(GoroutineObject* call) {
   Starter& starter = Starter::get();
   G* spare = nullptr;
   if (!starter.spare && !starter.running) {
-    spare = Starter::prepare();
+    spare = new_spare(Starter::main);
     if (!spare) {
       Py_DECREF(call);
       return nullptr;
@@ -110,7 +78,7 @@ Deferred* Deferred::make(GoroutineObject* call) {
   }
   auto* d = new (std::nothrow) Deferred;
   if (!d) {
-    Starter::discard(spare);
+    discard_spare(spare);
     Py_DECREF(call);
     PyErr_NoMemory();
     return nullptr;
@@ -125,7 +93,7 @@ Deferred* Deferred::make(GoroutineObject* call) {
   starter.all = d;
   if (spare && !starter.spare && !starter.running) starter.spare = std::exchange(spare, nullptr);
   starter.lock.unlock();
-  Starter::discard(spare);
+  discard_spare(spare);
   return d;
 }
 
@@ -161,7 +129,7 @@ void Deferred::drop() {
   PyObject* call = take_locked();
   G* spare = starter.all ? nullptr : std::exchange(starter.spare, nullptr);
   starter.lock.unlock();
-  Starter::discard(spare);
+  discard_spare(spare);
   if (call) python::drop(call);
   release();
 }
@@ -170,6 +138,14 @@ void Deferred::release() {
   if (references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   if (origin_.group) origin_.group->release();
   delete this;
+}
+
+void forget_starter() {
+  Starter& starter = Starter::get();
+  new (&starter.lock) SpinLock{LockRank::Timers};
+  starter.first = starter.last = nullptr;
+  starter.spare = nullptr;
+  starter.running = false;
 }
 
 void drop_deferred(RunGroup* group) {
@@ -186,7 +162,7 @@ void drop_deferred(RunGroup* group) {
   }
   G* spare = starter.all ? nullptr : std::exchange(starter.spare, nullptr);
   starter.lock.unlock();
-  Starter::discard(spare);
+  discard_spare(spare);
   for (Deferred* d : timers) {
     if (d->timer.stop()) d->release();   // what start would have released
     d->release();

@@ -19,6 +19,9 @@ namespace gort::python {
 // drop_deferred drops everything that goroutines of the group deferred. GIL held.
 void drop_deferred(RunGroup* group);
 
+// After fork, in the child: the starter and what it was about to start stayed with the parent. GIL held.
+void forget_starter();
+
 class Deferred {
  public:
   // make returns it with one reference, which start or drop takes. Null with an exception set. GIL held.

@@ -2,6 +2,7 @@
 
 #include "goroutine_object.h"
 #include "python_lane.h"
+#include "waits.h"
 
 namespace gort::python {
 namespace {
@@ -37,16 +38,18 @@ std::string frames_of(G* g) {
 }
 
 std::string created_by(G* g) {
-  if (g->own_machine) return "";
+  if (g->is_plain_thread()) return "";
   Frame* frame = frame_of(g);
   if (!frame || !frame->object) return "";
   return creation_text(frame->object);
 }
 
-PyObject* dump_goroutines() {
-  std::string text = Runtime::get().dump([](G* g) -> std::string {
-    if (g->lane != &lane()) return "";
-    return frames_of(g) + created_by(g);
+PyObject* dump_goroutines(bool asleep) {
+  std::string text = Runtime::get().dump([asleep](G* g) -> std::string {
+    std::string wait = wait_text(g, asleep);
+    if (!wait.empty()) wait += "\n";
+    if (g->home != &lane()) return wait;
+    return wait + frames_of(g) + created_by(g);
   });
   return PyUnicode_DecodeUTF8(text.data(), Py_ssize_t(text.size()), "replace");
 }

@@ -12,8 +12,9 @@ struct G;
 
 namespace gort::python {
 
-// dump_goroutines: a str with every goroutine: header line, Python frames innermost first, "created by".
-PyObject* dump_goroutines();
+// dump_goroutines: a str with every goroutine: header line, what it waits for and who holds that, Python frames innermost first,
+// "created by". asleep: nobody runs (a deadlock), so what native goroutines wait for can be looked into too.
+PyObject* dump_goroutines(bool asleep = false);
 
 // frames_of appends the Python frames of g, innermost first, as Go prints frames.
 std::string frames_of(G* g);

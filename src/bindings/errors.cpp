@@ -1,7 +1,10 @@
 #include "errors.h"
 
+#include <cxxabi.h>
+
 #include "dump.h"
 #include "gort/base/errors.h"
+#include "gort/python/extension.h"
 #include "python_lane.h"
 #include "run.h"
 
@@ -59,7 +62,7 @@ PyObject* prepared_dump = nullptr;   // guarded by the GIL
 }
 
 void prepare_deadlock() {
-  PyObject* dump = dump_goroutines();
+  PyObject* dump = dump_goroutines(true);
   if (!dump) PyErr_Clear();
   Py_XSETREF(prepared_dump, dump);
 }
@@ -93,6 +96,12 @@ PyObject* translate() {
     PyErr_NoMemory();
   } catch (const std::exception& error) {
     PyErr_SetString(PyExc_RuntimeError, error.what());
+  } catch (const PythonError&) {
+    if (!PyErr_Occurred()) PyErr_SetString(PyExc_SystemError, "gort: PythonError was thrown with no exception of Python set");
+  } catch (abi::__forced_unwind&) {
+    stay_for_ever();
+  } catch (...) {
+    PyErr_SetString(PyExc_RuntimeError, "a C++ exception that is no std::exception");
   }
   return nullptr;
 }

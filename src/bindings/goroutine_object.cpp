@@ -1,15 +1,22 @@
 #include "goroutine_object.h"
 
+#include <cxxabi.h>
 #include <structmember.h>
 #include <unistd.h>
 
+#include <exception>
 #include <new>
+#include <utility>
 
 #include "arguments.h"
 #include "dump.h"
 #include "errors.h"
+#include "gort/base/errors.h"
+#include "gort/sched/hop.h"
 #include "gort/sched/run_group.h"
 #include "run.h"
+#include "tracers.h"
+#include "waits.h"
 
 namespace gort::python {
 
@@ -19,11 +26,37 @@ namespace {
 
 GoroutineObject* as_goroutine(PyObject* object) { return reinterpret_cast<GoroutineObject*>(object); }
 
+// Memory of objects that are gone, guarded by the GIL: an object from CPython's allocator costs four look-ups of thread-local
+// memory and a fifth of a short goroutine's life.
+#ifndef Py_GIL_DISABLED
+constexpr int kKeptObjects = 256;
+PyObject* kept_objects[kKeptObjects];
+int kept_count = 0;
+#endif
+
+PyObject* new_memory() {
+#ifndef Py_GIL_DISABLED
+  if (kept_count > 0) return PyObject_Init(kept_objects[--kept_count], goroutine_type);
+#endif
+  return reinterpret_cast<PyObject*>(PyObject_GC_New(GoroutineObject, goroutine_type));
+}
+
+void free_memory(PyObject* self) {
+#ifndef Py_GIL_DISABLED
+  if (kept_count < kKeptObjects) {
+    kept_objects[kept_count++] = self;
+    return;
+  }
+#endif
+  PyObject_GC_Del(self);
+}
+
 GoroutineObject* new_object() {
-  auto* object = reinterpret_cast<GoroutineObject*>(goroutine_type->tp_alloc(goroutine_type, 0));
-  if (!object) return nullptr;
-  new (&object->joiners) WaitQueue;
-  new (&object->joiners_lock) SpinLock(LockRank::Sync);
+  PyObject* memory = new_memory();
+  if (!memory) return nullptr;
+  PyObject head = *memory;
+  auto* object = new (memory) GoroutineObject{};
+  object->ob_base = head;
   return object;
 }
 
@@ -50,35 +83,14 @@ void mark_ended(GoroutineObject* object) {
   _exit(status ? int(PyLong_AsLong(status)) : 1);
 }
 
-// The body of every Python goroutine, on its own fiber and thread state.
-void goroutine_main(G* g) {
-  Frame* frame = frame_of(g);
-  GoroutineObject* object = frame->object;
-  if (!(g->requests.load(std::memory_order_acquire) & G::kExit)) {
-    PyObject* result = nullptr;
-    if (!object->context || PyContext_Enter(object->context) == 0) {
-      PyObject* call = object->call;
-      Py_INCREF(call);
-      Py_ssize_t names = object->keyword_names ? PyTuple_GET_SIZE(object->keyword_names) : 0;
-      Py_ssize_t count = PyTuple_GET_SIZE(call) - 1 - names;
-      PyObject** items = reinterpret_cast<PyTupleObject*>(call)->ob_item;
-      result = PyObject_Vectorcall(items[0], items + 1, size_t(count), object->keyword_names);
-      Py_DECREF(call);
-      if (g->own_machine) end_child(result);
-      if (!result) report_uncaught(g, object);
-      Py_XDECREF(result);
-      if (object->context && PyContext_Exit(object->context) < 0) PyErr_Clear();
-    } else {
-      report_uncaught(g, object);
-    }
-  }
+// The end of every goroutine with a frame, in the Python lane.
+void end(G* g, Frame* frame, GoroutineObject* object) {
   // The record goes with the code object; the last slice is counted while it is there.
   lane().hooks()->slice_ended(this_machine(), g);
   if (object->ended) object->ended(object->whom);
   Py_CLEAR(object->whom);
   frame->record = nullptr;
-  Py_CLEAR(object->call);
-  Py_CLEAR(object->keyword_names);
+  object->call.clear();
   Py_CLEAR(object->context);
   if (!clean_state(frame->state)) frame->spoiled = true;
   frame->object = nullptr;
@@ -86,11 +98,112 @@ void goroutine_main(G* g) {
   Py_DECREF(object);
 }
 
+// The body of every Python goroutine, on its own fiber and thread state.
+void goroutine_main(G* g) {
+  Frame* frame = frame_of(g);
+  GoroutineObject* object = frame->object;
+  if (!(g->requests.load(std::memory_order_acquire) & G::kExit)) {
+    PyObject* result = nullptr;
+    if (!object->context || PyContext_Enter(object->context) == 0) {
+      result = install_tracers() ? object->call.make() : nullptr;
+      if (g->is_plain_thread()) end_child(result);
+      if (!result) report_uncaught(g, object);
+      Py_XDECREF(result);
+      if (object->context && PyContext_Exit(object->context) < 0) PyErr_Clear();
+    } else {
+      report_uncaught(g, object);
+    }
+  }
+  end(g, frame, object);
+}
+
+// The body of go_native and python::go: the function runs in the native lane, where the goroutine begins; it ends here at home.
+void native_main(G* g) {
+  Frame* frame = frame_of(g);
+  GoroutineObject* object = frame->object;
+  std::exception_ptr error;
+  if (!(g->requests.load(std::memory_order_acquire) & G::kExit)) {
+    try {
+      object->native.invoke(object->native.argument);
+    } catch (const gort::GoExit&) {
+    } catch (abi::__forced_unwind&) {
+      stay_for_ever();
+    } catch (...) {
+      error = std::current_exception();
+    }
+  }
+  object->native.drop();
+  hop(lane(), g->fiber.stack.high);
+  if (g->own_machine) end_child(Py_NewRef(Py_None));
+  if (error) {
+    try {
+      std::rethrow_exception(std::exchange(error, nullptr));
+    } catch (...) {
+      errors::translate();
+    }
+    report_uncaught(g, object);
+  }
+  end(g, frame, object);
+}
+
 int created_line(GoroutineObject* object) {
   return PyCode_Addr2Line(reinterpret_cast<PyCodeObject*>(object->created_code), object->created_offset);
 }
 
 }  // namespace
+
+bool Call::set(PyObject* const* items, Py_ssize_t positional, PyObject* keyword_names) {
+  Py_ssize_t names = keyword_names ? PyTuple_GET_SIZE(keyword_names) : 0;
+  Py_ssize_t count = 1 + positional + names;
+  items_ = count <= kInline ? inline_ : PyMem_New(PyObject*, count);
+  if (!items_) {
+    PyErr_NoMemory();
+    return false;
+  }
+  for (; count_ < count; count_++) items_[count_] = Py_NewRef(items[count_]);
+  positional_ = positional;
+  keyword_names_ = Py_XNewRef(names ? keyword_names : nullptr);
+  return true;
+}
+
+// The object is empty before anything is destroyed: a destructor may look at it.
+void Call::clear() {
+  Call old = *this;
+  if (items_ == inline_) old.items_ = old.inline_;
+  items_ = nullptr;
+  count_ = 0;
+  Py_CLEAR(keyword_names_);
+  for (Py_ssize_t i = 0; i < old.count_; i++) Py_DECREF(old.items_[i]);
+  if (old.items_ != old.inline_) PyMem_Free(old.items_);
+}
+
+int Call::traverse(visitproc visit, void* arg) const {
+  for (Py_ssize_t i = 0; i < count_; i++) Py_VISIT(items_[i]);
+  Py_VISIT(keyword_names_);
+  return 0;
+}
+
+namespace {
+
+bool may_start(const char* caller) {
+  if (!machine()) return false;
+  if (!is_closed()) return true;
+  PyErr_Format(PyExc_RuntimeError, "%s: the interpreter is shutting down", caller);
+  return false;
+}
+
+}  // namespace
+
+GoroutineObject* start_native(const char* caller, NativeBody body, PyObject* const* kept, Py_ssize_t count) {
+  GoroutineObject* object = may_start(caller) ? new_object() : nullptr;
+  if (!object) return nullptr;
+  object->created_code = caller_site(PyThreadState_Get(), &object->created_offset);
+  object->native = body;
+  if ((count == 0 || object->call.set(kept, count - 1, nullptr)) && start_call(object)) return object;
+  object->native.destroy = nullptr;
+  Py_DECREF(object);
+  return nullptr;
+}
 
 GoroutineObject* new_call(const char* caller, PyObject* const* args, Py_ssize_t nargs, PyObject* keyword_names) {
   if (nargs < 1) {
@@ -112,22 +225,13 @@ GoroutineObject* new_call(const char* caller, PyObject* const* args, Py_ssize_t 
                  caller, function);
     return nullptr;
   }
-  if (!machine()) return nullptr;
-  if (is_closed()) {
-    PyErr_Format(PyExc_RuntimeError, "%s: the interpreter is shutting down", caller);
-    return nullptr;
-  }
-
+  if (!may_start(caller)) return nullptr;
   GoroutineObject* object = new_object();
   if (!object) return nullptr;
-  Py_ssize_t names = keyword_names ? PyTuple_GET_SIZE(keyword_names) : 0;
-  object->call = PyTuple_New(nargs + names);
-  if (!object->call) {
+  if (!object->call.set(args, nargs - 1, keyword_names)) {
     Py_DECREF(object);
     return nullptr;
   }
-  for (Py_ssize_t i = 0; i < nargs + names; i++) PyTuple_SET_ITEM(object->call, i, Py_NewRef(args[i]));
-  object->keyword_names = Py_XNewRef(names ? keyword_names : nullptr);
   PyThreadState* state = PyThreadState_Get();
   object->context = copy_context(state);
   if (!object->context && has_exception(state)) {
@@ -161,9 +265,16 @@ bool start_call(GoroutineObject* object, const Origin* origin) {
   object->id = g->id.load(std::memory_order_relaxed);
   object->parent_id = g->parent_id;
   frame->object = reinterpret_cast<GoroutineObject*>(Py_NewRef(object));
-  frame->record = code_record(PyTuple_GET_ITEM(object->call, 0));
-  g->entry = goroutine_main;
-  lane().start(g);
+  frame->record = object->native.invoke ? nullptr : code_record(object->call.function());
+  if (!object->native.invoke) {
+    g->entry = goroutine_main;
+    lane().start(g);
+    return true;
+  }
+  g->entry = native_main;
+  g->lane.store(&Runtime::get().native(), std::memory_order_relaxed);
+  g->outside_from.store(nullptr, std::memory_order_relaxed);
+  Runtime::get().native().start(g);
   return true;
 }
 
@@ -174,11 +285,11 @@ PyObject* go(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* keywo
 }
 
 PyObject* object_of(G* g) {
-  if (g->lane != &lane()) return nullptr;
+  if (g->home != &lane()) return nullptr;
   Frame* frame = frame_of(g);
   if (!frame) return nullptr;
   if (!frame->object) {
-    if (!g->own_machine) return nullptr;
+    if (!g->is_plain_thread()) return nullptr;
     GoroutineObject* object = new_object();
     if (!object) return nullptr;
     object->g = g;
@@ -190,7 +301,10 @@ PyObject* object_of(G* g) {
 
 PyObject* current_object() {
   M* m = machine();
-  return m ? object_of(m->current) : nullptr;
+  if (!m) return nullptr;
+  if (G* g = m->current ? m->current : m->own) return object_of(g);   // a signal handler while goroutine 1 waits is its
+  PyErr_SetString(PyExc_RuntimeError, "current: no goroutine runs here");
+  return nullptr;
 }
 
 std::string creation_text(GoroutineObject* object) {
@@ -210,8 +324,7 @@ namespace {
 int goroutine_traverse(PyObject* self, visitproc visit, void* arg) {
   GoroutineObject* object = as_goroutine(self);
   Py_VISIT(Py_TYPE(self));
-  Py_VISIT(object->call);
-  Py_VISIT(object->keyword_names);
+  if (int stop = object->call.traverse(visit, arg)) return stop;
   Py_VISIT(object->context);
   Py_VISIT(object->name);
   Py_VISIT(object->labels);
@@ -222,8 +335,7 @@ int goroutine_traverse(PyObject* self, visitproc visit, void* arg) {
 int goroutine_clear(PyObject* self) {
   GoroutineObject* object = as_goroutine(self);
   if (object->g) return 0;   // its function is running
-  Py_CLEAR(object->call);
-  Py_CLEAR(object->keyword_names);
+  object->call.clear();
   Py_CLEAR(object->context);
   Py_CLEAR(object->name);
   Py_CLEAR(object->labels);
@@ -239,7 +351,7 @@ void goroutine_dealloc(PyObject* self) {
   object->g = nullptr;
   goroutine_clear(self);
   PyTypeObject* type = Py_TYPE(self);
-  type->tp_free(self);
+  free_memory(self);
   Py_DECREF(type);
 }
 
@@ -270,8 +382,8 @@ PyObject* get_parent_id(PyObject* self, void*) { return PyLong_FromUnsignedLongL
 PyObject* get_name(PyObject* self, void*) {
   GoroutineObject* object = as_goroutine(self);
   if (object->name) return Py_NewRef(object->name);
-  if (object->call) {
-    PyObject* name = PyObject_GetAttrString(PyTuple_GET_ITEM(object->call, 0), "__qualname__");
+  if (PyObject* function = object->call.function()) {
+    PyObject* name = PyObject_GetAttrString(function, "__qualname__");
     if (name) return name;
     PyErr_Clear();
   }
@@ -295,9 +407,28 @@ PyObject* get_wait_reason(PyObject* self, void*) {
   return PyUnicode_FromString(wait_reason_text(object->g->wait_reason.load(std::memory_order_relaxed)));
 }
 
+PyObject* get_waiting_on(PyObject* self, void*) {
+  GoroutineObject* object = as_goroutine(self);
+  std::string text;
+  if (object->g) {
+    for (const std::string& on : wait_of(object->g).on) text += (text.empty() ? "" : ", ") + on;
+  }
+  return PyUnicode_DecodeUTF8(text.data(), Py_ssize_t(text.size()), "replace");
+}
+
+PyObject* get_wait_since(PyObject* self, void*) {
+  GoroutineObject* object = as_goroutine(self);
+  if (status_now(object) != Status::Waiting) Py_RETURN_NONE;
+  Runtime::get().note_wait(object->g, nanotime());
+  return PyFloat_FromDouble(double(object->g->wait_since.load(std::memory_order_relaxed)) / 1e9);
+}
+
 PyObject* get_labels(PyObject* self, void*) {
   GoroutineObject* object = as_goroutine(self);
-  if (!object->labels && !(object->labels = PyDict_New())) return nullptr;
+  if (!object->labels) {
+    if (!(object->labels = PyDict_New())) return nullptr;
+    PyObject_GC_Track(self);
+  }
   return Py_NewRef(object->labels);
 }
 
@@ -311,7 +442,9 @@ PyObject* get_created_at(PyObject* self, void*) {
 PyObject* goroutine_stack(PyObject* self, PyObject*) {
   GoroutineObject* object = as_goroutine(self);
   if (!object->g) return PyUnicode_FromString("");
-  std::string text = header_line(*object->g, nanotime()) + "\n" + frames_of(object->g) + creation_text(object);
+  std::string wait = wait_text(object->g);
+  if (!wait.empty()) wait += "\n";
+  std::string text = header_line(*object->g, nanotime()) + "\n" + wait + frames_of(object->g) + creation_text(object);
   return PyUnicode_DecodeUTF8(text.data(), Py_ssize_t(text.size()), "replace");
 }
 
@@ -320,7 +453,8 @@ PyObject* goroutine_join(PyObject* self, PyObject* const* args, Py_ssize_t nargs
   GoroutineObject* object = as_goroutine(self);
   Nanos deadline;
   if (!parse_timeout("join", args, nargs, names, &deadline)) return nullptr;
-  M* m = machine();
+  if (!operation()) return nullptr;
+  M* m = machine_to_wait();
   if (!m) return nullptr;
   object->joiners_lock.lock();
   if (!object->g) {
@@ -354,6 +488,10 @@ PyGetSetDef properties[] = {
     {"name", get_name, set_name, "A name for humans; the function's unless set.", nullptr},
     {"status", get_status, nullptr, "One of Go's words: idle, runnable, running, syscall, waiting, dead.", nullptr},
     {"wait_reason", get_wait_reason, nullptr, "Why it waits, in Go's words; '' unless status is 'waiting'.", nullptr},
+    {"waiting_on", get_waiting_on, nullptr,
+     "What it waits for, as 'chan 0x7f12 \"results\" (len 0, cap 3)'; of a select one for each arm; '' if nothing.", nullptr},
+    {"wait_since", get_wait_since, nullptr,
+     "When its wait began, on time.monotonic()'s clock, to 10 ms; None unless status is 'waiting'.", nullptr},
     {"labels", get_labels, nullptr, "A dict for the program's own labels.", nullptr},
     {"created_at", get_created_at, nullptr, "'file:line' of the call of go(); None for plain threads.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};

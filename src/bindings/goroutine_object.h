@@ -1,18 +1,54 @@
 // Goroutine: the Python object that go() returns, and how a goroutine's function is called.
 #pragma once
 
+#include <utility>
+
 #include "gort/sched/runtime.h"
 #include "python_lane.h"
 
 namespace gort::python {
 
+// A call to be made: the function and its arguments, in the layout of vectorcall. Owns its references. A goroutine with few
+// arguments needs no memory besides its object's.
+class Call {
+ public:
+  // False with MemoryError set. REQUIRES: empty.
+  bool set(PyObject* const* items, Py_ssize_t positional, PyObject* keyword_names);
+  PyObject* make() const { return PyObject_Vectorcall(items_[0], items_ + 1, size_t(positional_), keyword_names_); }
+  PyObject* function() const { return items_ ? items_[0] : nullptr; }   // borrowed; null: empty
+  void clear();
+  int traverse(visitproc visit, void* arg) const;
+
+ private:
+  friend struct LayoutAccess;   // layout.cpp
+
+  static constexpr Py_ssize_t kInline = 4;
+  PyObject** items_ = nullptr;        // inline_, or of PyMem_Malloc
+  Py_ssize_t count_ = 0;              // of items_
+  Py_ssize_t positional_ = 0;         // without the function
+  PyObject* keyword_names_ = nullptr; // tuple or null
+  PyObject* inline_[kInline];
+};
+
+// What a goroutine that begins in the native lane runs there, and how its argument is given up afterwards (without the GIL).
+struct NativeBody {
+  void (*invoke)(void*) = nullptr;    // null: the goroutine is one of Python, its function is in Call
+  void (*destroy)(void*) = nullptr;   // may be null
+  void* argument = nullptr;
+  void drop() {
+    if (auto destroy_it = std::exchange(destroy, nullptr)) destroy_it(argument);
+  }
+};
+
+// Untracked by CPython's collector until it has labels: while its goroutine lives the scheduler holds it, afterwards nothing else
+// that it holds can lead back to it.
 struct GoroutineObject {
   PyObject_HEAD
   G* g;                      // null once it has ended
   uint64_t id;
   uint64_t parent_id;
-  PyObject* call;            // tuple (function, arguments...); null once it has ended
-  PyObject* keyword_names;   // tuple or null
+  Call call;                 // empty once it has ended; of a native body: what is kept until then
+  NativeBody native;
   PyObject* context;         // contextvars.Context; null: no variable had a value
   PyObject* name;            // str or null
   PyObject* labels;          // dict or null
@@ -40,6 +76,10 @@ struct Origin {
   RunGroup* group;   // may be null
 };
 bool start_call(GoroutineObject* object, const Origin* origin = nullptr);
+
+// start_native starts a goroutine that begins in the native lane (python/scope.h) and keeps some objects until its end. Null with an exception
+// set; body.destroy has not been called then.
+GoroutineObject* start_native(const char* caller, NativeBody body, PyObject* const* kept, Py_ssize_t count);
 
 // The object of the calling goroutine (made on demand for plain threads). New reference.
 PyObject* current_object();

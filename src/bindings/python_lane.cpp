@@ -4,9 +4,13 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <unordered_set>
 
 #include "errors.h"
 #include "goroutine_object.h"
+#include "guests.h"
+#include "hogs.h"
+#include "gort/sched/stack_overflow.h"
 #include "state_swap.h"
 
 namespace gort::python {
@@ -17,19 +21,55 @@ struct Thread {
   PyThreadState* state = nullptr;   // of the scheduler stack
   unsigned long id = 0;             // what threading.get_ident() says on this thread
   PyGILState_STATE ensured{};
+  Py_ssize_t modules = 0;           // sys.modules' length when guests were last looked for here
 };
 Thread* thread_of(M* m) { return static_cast<Thread*>(m->lane_data); }
 
 Lane* python_lane = nullptr;
+PyObject* imported;                 // sys.modules
 StateKeys keys;
 StateSwap swap_state;
 std::atomic<int64_t> states{0};     // thread states that belong to goroutines and pool machines
-std::atomic<bool> closed{false};
 pthread_t main_thread;
+
+// Whether the state still exists: a plain thread's is deleted by CPython, and we are not told. O(number of states). GIL held.
+bool is_alive(PyThreadState* state) {
+  PyThreadState* s = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+  while (s && s != state) s = PyThreadState_Next(s);
+  return s && is_made(s);   // a new one may lie where the dead one lay
+}
+
+// Something was imported since this thread switched last, perhaps by the state that it leaves.
+[[gnu::noinline]] void look_for_guests(Thread* thread, PyThreadState* to) {
+  PyThreadState* from = PyThreadState_Get();
+  swap_state(to);
+  if (from == to) return;
+  guests::forget_state(from);   // not before: PyGILState's key is CPython's own business
+  guests::look_for_modules();
+  thread->modules = PyDict_GET_SIZE(imported);
+}
+
+// The GIL, for a plain thread that waits in a NativeScope and so has none.
+class Held {
+ public:
+  explicit Held(M* m) : abroad_(m->lane != python_lane) {
+    if (abroad_) PyEval_RestoreThread(thread_of(m)->state);
+  }
+  ~Held() {
+    if (abroad_) PyEval_SaveThread();
+  }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+
+ private:
+  const bool abroad_;
+};
 
 class PythonLane final : public LaneHooks {
  public:
   void machine_start(M* m) override {
+    // 3.11 crashes if a thread comes for a state when the interpreter is gone; on others it would wait for ever inside.
+    if (is_ending()) stay_for_ever();
     auto* thread = new Thread;
     m->lane_data = thread;
     thread->ensured = PyGILState_Ensure();
@@ -56,27 +96,30 @@ class PythonLane final : public LaneHooks {
     PyEval_RestoreThread(state);
   }
 
-  // With the raw exchange a thread that waits for the GIL asks for it by CPython's own rules.
+  // A thread that waits for the GIL asks for it by CPython's own rules, unless it sees the GIL change hands all the time.
   void give_way(M* m) override {
-    if (!swap_state.raw()) relax(m);
+    if (swap_state.gives_gil_away()) relax(m);
   }
 
   void switched(M* m, G* to) override {
     Thread* thread = thread_of(m);
     PyThreadState* state = to ? frame_of(to)->state : thread->state;
-    swap_state(state);
+    if (thread->modules != PyDict_GET_SIZE(imported)) [[unlikely]] look_for_guests(thread, state);
+    else swap_state(state);
     keys.set(state);
     if (state->thread_id != thread->id) state->thread_id = thread->id;
   }
 
   bool lendable(G* g) override {
     CodeRecord* record = frame_of(g)->record;
-    return record && !record->blocked && record->clean_slices >= kTrustedSlices;
+    return record && !guests::present() && !record->blocked && record->clean_slices >= kTrustedSlices;
   }
 
-  void slice_ended(M* m, G* g) override {
-    CodeRecord* record = frame_of(g)->record;
+  bool slice_ended(M* m, G* g) override {
+    Frame* frame = frame_of(g);
+    CodeRecord* record = frame->record;
     if (record && !m->own && record->clean_slices < kTrustedSlices) record->clean_slices++;
+    return guests::present() && !m->own && guests::in_bound_call(g->fiber.stack.high);
   }
 
   bool in_foreign_code(G* g) override {
@@ -88,21 +131,49 @@ class PythonLane final : public LaneHooks {
     if (CodeRecord* record = frame_of(g)->record) record->blocked = true;
   }
 
+  void leaving(G* g) override {
+    if (is_ending() && !is_attached(frame_of(g)->state)) stay_for_ever();
+  }
+
+  // Without the raw exchange 3.12 and later would let go of the GIL here, and g could be gone: then its thread is all it can have.
+  void end_slice(G* g) override {
+    if (swap_state.gives_gil_away()) return;
+    PyThreadState* mine = PyThreadState_Get();
+    swap_state(frame_of(g)->state);
+    yield_at_next_line();
+    swap_state(mine);
+  }
+
   bool interrupted(M* m) override {
     if (!pthread_equal(m->thread, main_thread)) return false;
-    return PyErr_CheckSignals() < 0;
+    Held held(m);
+    if (PyErr_CheckSignals() == 0) return false;
+    signal_raised.store(true, std::memory_order_relaxed);
+    return true;
   }
 
   // Whether any Python thread that is not ours could still call us. Our own plain threads are counted by the runtime.
-  bool others_may_wake(M*) override {
-    int64_t all = 0, attached = 0;
-    for (PyThreadState* s = PyInterpreterState_ThreadHead(PyInterpreterState_Get()); s; s = PyThreadState_Next(s)) all++;
-    python_lane->for_each_machine([&](M& m) { attached += m.own != nullptr; });
-    return all > states.load(std::memory_order_relaxed) + attached;
+  bool others_may_wake(M* self) override {
+    Held held(self);
+    std::unordered_set<PyThreadState*> ours;
+    Runtime::get().for_each_lane([&](Lane& lane) {
+      lane.for_each_machine([&](M& m) {
+        if (m.own && m.own->home == python_lane) ours.insert(thread_of(&m)->state);
+      });
+    });
+    int64_t others = 0;
+    for (PyThreadState* s = PyInterpreterState_ThreadHead(PyInterpreterState_Get()); s; s = PyThreadState_Next(s)) {
+      if (!is_made(s)) return true;   // a thread is about to call Python; the others cannot be seen behind its state
+      others += !ours.count(s);
+    }
+    return others > states.load(std::memory_order_relaxed);
   }
 
   // The dump is made now, while everybody still shows what it waits for.
-  void deadlocked(M*) override { errors::prepare_deadlock(); }
+  void deadlocked(M* m) override {
+    Held held(m);
+    errors::prepare_deadlock();
+  }
 
   void dead(G* g) override {
     Frame* frame = frame_of(g);
@@ -132,6 +203,12 @@ M* attach() {
   return m;
 }
 
+// A thread that Python has not made gets a new state for each of its calls into Python (PyGILState_Ensure), but it is one goroutine.
+[[gnu::noinline]] void change_state(M* m, PyThreadState* state) {
+  thread_of(m)->state = state;
+  frame_of(m->own)->state = state;
+}
+
 // --- SIGINT during a run
 
 std::atomic<M*> interrupt_target{nullptr};
@@ -156,7 +233,12 @@ Lane& lane() { return *python_lane; }
 
 bool create_lane() {
   if (python_lane) return true;
+  if (const char* reason = why_unsupported()) {
+    PyErr_SetString(PyExc_ImportError, reason);
+    return false;
+  }
   main_thread = pthread_self();
+  imported = Py_NewRef(PyImport_GetModuleDict());
   keys.find(PyThreadState_Get());
   if (PyThreadState* scratch = PyThreadState_New(PyInterpreterState_Get())) {
     swap_state.learn(scratch);
@@ -171,6 +253,11 @@ bool create_lane() {
   python_lane = new Lane("python", kStackSize, new PythonLane);
   python_lane->resize(1, runtime.seed());
   runtime.set_python_lane(python_lane);
+  find_frame_writer();
+  stack_overflow::set_describe([](G* g, int descriptor) {
+    Frame* frame = g->home == python_lane ? frame_of(g) : nullptr;
+    if (frame && frame->state) write_frames(descriptor, frame->state);
+  });
   return true;
 }
 
@@ -179,10 +266,27 @@ void use_public_swap() { swap_state.use_public("GORT_DEBUG=rawswap=0"); }
 
 M* machine() {
   M* m = this_machine();
-  if (m && m->lane == python_lane) [[likely]] return m;
+  if (m && m->lane == python_lane) [[likely]] {
+    if (m->own && m->current == m->own) {
+      PyThreadState* state = PyThreadState_Get();
+      if (state != thread_of(m)->state) [[unlikely]] change_state(m, state);
+    }
+    return m;
+  }
   if (!m) return attach();
   PyErr_SetString(PyExc_RuntimeError,
                   "gort: this thread belongs to a native goroutine; call Python from a goroutine started with gort.go");
+  return nullptr;
+}
+
+M* machine_to_wait() {
+  M* m = machine();
+  if (!m || m->current) [[likely]] return m;
+  try {
+    current_to_wait();
+  } catch (...) {
+    errors::translate();
+  }
   return nullptr;
 }
 
@@ -209,6 +313,7 @@ PyObject* raise_outcome(Outcome outcome) {
       PyErr_SetString(PyExc_TimeoutError, "timed out");
       break;
     case Outcome::Interrupted:
+      signal_raised.store(false, std::memory_order_relaxed);
       if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
       break;
     case Outcome::Exit:
@@ -223,7 +328,11 @@ PyObject* raise_outcome(Outcome outcome) {
   return nullptr;
 }
 
+std::atomic<bool> signal_raised{false};
+
 void keep_interrupt() {
+  if (!PyErr_Occurred()) return;   // another goroutine's
+  signal_raised.store(false, std::memory_order_relaxed);
   bool keyboard = PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
   if (keyboard) {
     PyErr_Clear();
@@ -259,7 +368,7 @@ void after_fork_in_child() {
   Runtime& runtime = Runtime::get();
   G* survivor = runtime.survivor_of_fork();
   for (G* g : runtime.all_goroutines()) {
-    Frame* frame = g->lane == python_lane && g != survivor ? frame_of(g) : nullptr;
+    Frame* frame = g->home == python_lane && g != survivor ? frame_of(g) : nullptr;
     if (!frame) continue;
     frame->state = nullptr;   // CPython has deleted it
     if (frame->object) frame->object->g = nullptr;
@@ -275,9 +384,8 @@ void after_fork_in_child() {
 
 PyFrameObject* innermost_frame(G* g) {
   Frame* frame = frame_of(g);
-  return frame && frame->state ? PyThreadState_GetFrame(frame->state) : nullptr;
+  if (!frame || !frame->state || (g->is_plain_thread() && !is_alive(frame->state))) return nullptr;
+  return PyThreadState_GetFrame(frame->state);
 }
-
-void close_lane() { closed.store(true); }
 
 }  // namespace gort::python

@@ -10,7 +10,10 @@ bool register_sync(pybind11::module_& m);
 bool register_context(pybind11::module_& m);
 bool register_heap(pybind11::module_& m);
 bool register_gc(pybind11::module_& m);
+bool register_sched(pybind11::module_& m);
 bool register_observe(pybind11::module_& m);
+bool register_extension(pybind11::module_& m);
+bool register_layout(pybind11::module_& m);
 
 bool register_all(pybind11::module_& m);
 

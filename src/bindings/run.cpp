@@ -1,5 +1,6 @@
 #include "run.h"
 
+#include <pthread.h>
 #include <signal.h>
 
 #include <string>
@@ -13,6 +14,8 @@
 #include "gort/sched/choice.h"
 #include "gort/sched/go.h"
 #include "gort/sched/run_group.h"
+#include "gort/signal/signals.h"
+#include "signal_module.h"
 
 namespace gort::python {
 namespace {
@@ -26,13 +29,13 @@ struct Run {
   PyObject* deadlock = nullptr;
   PyObject* old_handler = nullptr;   // of SIGINT, while ours is installed
   uint64_t thread_id = 0;         // main's id outside the run
-  int old_procs = 0;
+  int old_procs = 0;            // 0: not changed; below: it followed the CPUs
   bool stopping = false;
 };
 Run* current_run = nullptr;
 bool closed = false;
 uint64_t default_seed = 0;  // 0: none
-bool heap_stands = false;   // between the two calls around a fork
+bool heap_stands = false;   // during a fork, and in its child until the heap is put in order
 
 void add_note(PyObject* error, const std::string& note) {
   PyObject* result = PyObject_CallMethod(error, "add_note", "s", note.c_str());
@@ -153,7 +156,7 @@ std::vector<G*> members(Run* run) {
 void stop_members(Run* run) {
   for (G* g : members(run)) {
     bool asked = g->requests.load(std::memory_order_relaxed) & G::kExit;
-    if (Runtime::get().request(g, G::kExit) || asked || g->lane != &lane() || !g->started) continue;
+    if (Runtime::get().request(g, G::kExit) || asked || g->home != &lane() || !g->started) continue;
     inject(frame_of(g)->state, errors::GoExit);   // it computes, or has just been readied
   }
 }
@@ -195,9 +198,9 @@ bool stop_group(Run* run, Nanos grace) {
   }
   PyObject* interrupt = nullptr;
   if (interrupted) {
-    if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
+    raise_outcome(Outcome::Interrupted);
     interrupt = errors::take();
-  } else if (PyErr_Occurred()) {
+  } else {
     keep_interrupt();
   }
   if (run->group->live() > 0) warn_abandoned(run);
@@ -287,14 +290,22 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   run.main->group = run.group;
   run.thread_id = run.main->id.exchange(1);
   current_run = &run;
-  if (procs > 0) run.old_procs = gomaxprocs(int(procs));
-  if (seeded) choice::seed(seed ? uint64_t(seed) : 1);
-  else if (default_seed) choice::seed(default_seed);
+  if (procs > 0) {
+    bool followed = gomaxprocs_follows();
+    run.old_procs = gomaxprocs(int(procs));
+    if (followed) run.old_procs = -1;
+  }
   m->keeps_processor = true;
   if (!m->p) lane().acquire_processor(m);
+  if (seeded || default_seed) {
+    choice::seed(!seeded ? default_seed : seed ? uint64_t(seed) : 1);
+    choice::explore(true);
+  }
   runtime.start_sysmon();
   runtime.set_main(run.main);
+  signals::lower(SIGINT);
   install_handler(&run);
+  signals::lift(SIGINT);
 
   PyObject* positional = PyTuple_New(nargs - 1);
   for (Py_ssize_t i = 1; positional && i < nargs; i++) PyTuple_SET_ITEM(positional, i - 1, Py_NewRef(args[i]));
@@ -327,7 +338,11 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
     error = errors::take();
   }
   drop_deferred(run.group);   // what finally blocks have left behind
+  end_signals(run.group);
+  signals::lower(SIGINT);
   restore_handler(&run);
+  signals::lift(SIGINT);
+  choice::explore(false);
   runtime.set_main(nullptr);
   run.main->requests.store(0);
   m->keeps_processor = false;
@@ -335,7 +350,8 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   run.main->group = nullptr;
   run.main->id.store(run.thread_id);
   run.group->release();
-  if (run.old_procs) gomaxprocs(run.old_procs);
+  if (run.old_procs < 0) set_default_gomaxprocs();
+  else if (run.old_procs > 0) gomaxprocs(run.old_procs);
   current_run = nullptr;
   if (lane().live() == 0 && runtime.native().live() == runtime.system_goroutines()) runtime.stop_idle_threads();
   if (run.panic) Py_CLEAR(run.panic);
@@ -358,6 +374,7 @@ PyObject* on_sigint(PyObject*, PyObject*) {
     PyErr_SetNone(PyExc_KeyboardInterrupt);
     return nullptr;
   }
+  choice::explore(false);   // in an explored run a goroutine that computes would not let goroutine 1 have its turn
   Runtime::get().request(run->main, G::kInterrupt);
   Py_RETURN_NONE;
 }
@@ -373,27 +390,40 @@ bool is_closed() { return closed; }
 
 PyObject* close_at_exit(PyObject*, PyObject*) {
   closed = true;
-  close_lane();
-  Runtime::get().stop_sysmon();
+  end_signals(nullptr);
+  Runtime::get().close();
   Py_RETURN_NONE;
+}
+
+// The heap stands still only inside fork() itself, where no Python code runs: other hooks of os.register_at_fork and the import
+// lock let go of the GIL, and whoever got it then and touched the heap would wait with it for a world that waits for the GIL.
+void stop_heap() {
+  M* m = this_machine();
+  if (!m || m->lane != &lane()) return;   // not from Python, or not a thread that uses gort
+  gc::before_fork();
+  heap_stands = true;
+}
+
+void start_heap() {
+  if (std::exchange(heap_stands, false)) gc::after_fork_in_parent();
 }
 
 PyObject* before_fork(PyObject*, PyObject*) {
-  if (!machine()) return nullptr;   // reported by CPython; the fork goes on, with a heap that may be torn
-  gc::before_fork();
-  heap_stands = true;
-  Py_RETURN_NONE;
-}
-
-PyObject* forked_parent(PyObject*, PyObject*) {
-  if (std::exchange(heap_stands, false)) gc::after_fork_in_parent();
+  static const int registered = pthread_atfork(stop_heap, start_heap, nullptr);
+  if (registered != 0) return PyErr_NoMemory();
+  if (!machine()) return nullptr;   // the thread is known before the heap stands; errors are reported by CPython
   Py_RETURN_NONE;
 }
 
 PyObject* forked_child(PyObject*, PyObject*) {
   after_fork_in_child();
+  forget_starter();
+  forget_signals();
   if (Runtime::get().main()) Runtime::get().start_sysmon();   // goroutine 1 forked, and its run goes on
-  else current_run = nullptr;
+  else {
+    current_run = nullptr;
+    choice::explore(false);
+  }
   if (std::exchange(heap_stands, false)) gc::after_fork_in_child();
   Py_RETURN_NONE;
 }

@@ -22,7 +22,6 @@ PyObject* set_default_seed(PyObject*, PyObject* seed);   // of runs that are giv
 bool is_closed();
 PyObject* close_at_exit(PyObject*, PyObject*);
 PyObject* before_fork(PyObject*, PyObject*);
-PyObject* forked_parent(PyObject*, PyObject*);
 PyObject* forked_child(PyObject*, PyObject*);
 
 }  // namespace gort::python

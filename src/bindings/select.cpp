@@ -209,7 +209,7 @@ PyObject* select(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* n
   bool has_default = false;
   Nanos deadline = kForever;
   if (names && !parse_options(args + count, names, &has_default, &deadline)) return nullptr;
-  if (!machine()) return nullptr;
+  if (!operation()) return nullptr;
   if (size_t(count) > kMaxSelectCases) {
     PyErr_SetString(errors::PanicError, "reflect.Select: too many cases (max 65536)");
     return nullptr;

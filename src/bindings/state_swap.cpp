@@ -20,7 +20,7 @@ void StateSwap::learn(PyThreadState*) {
 #if PY_VERSION_HEX < 0x030c0000
   use_public("this version's PyThreadState_Swap does no more than it must");
 #else
-  use_public("never on free-threaded builds");
+  use_public("free-threaded builds bind memory and reference counts to thread states");
 #endif
 }
 

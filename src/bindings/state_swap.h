@@ -6,7 +6,7 @@
 // thread-local block of the module that defines it, in _PyRuntime, and in pthread's keys. Only when the changes are exactly
 // the ones this file knows is the raw exchange used; else, and if GORT_DEBUG=rawswap=0 says so, the public function.
 //
-// What changes (checked with 3.12.1, 3.13.0; 3.11's public function is 3 ns and is used there):
+// What changes (checked with 3.12.1, 3.13.0, 3.14.8; 3.11's public function is 3 ns and is used there):
 //   current state   one word of the thread-local block
 //   _status         bits active, bound_gilstate, holds_gil (3.13.0; a field of its own later)
 //   state           0 detached, 1 attached (3.13 and later)
@@ -41,6 +41,8 @@ class StateSwap {
 
   void use_public(const char* reason);
   bool raw() const { return raw_; }
+  // Whether every swap counts for CPython as a change of hands of the GIL.
+  bool gives_gil_away() const { return PY_VERSION_HEX >= 0x030c0000 && !raw_; }
   // why_not says why the public function is in use, "" if it is not.
   const char* why_not() const { return why_not_; }
 

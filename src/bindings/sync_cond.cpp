@@ -61,6 +61,7 @@ void cond_dealloc(PyObject* self) {
 
 bool unlock_of(CondObject* cond) {
   if (Py_TYPE(cond->lock) == mutex_type) {
+    MutexObject::of(cond->lock).note_holder(0);
     try {
       MutexObject::of(cond->lock).unlock();
       return true;
@@ -76,7 +77,11 @@ bool unlock_of(CondObject* cond) {
 
 // Fired, or the first outcome that was not obeyed. Pending: a foreign lock failed, exception set.
 Outcome lock_of(CondObject* cond) {
-  if (Py_TYPE(cond->lock) == mutex_type) return MutexObject::of(cond->lock).lock_for_sure();
+  if (Py_TYPE(cond->lock) == mutex_type) {
+    Outcome outcome = MutexObject::of(cond->lock).lock_for_sure();
+    if (outcome != Outcome::Deadlock) note_holder(MutexObject::of(cond->lock));   // of the others it returns holding it
+    return outcome;
+  }
   PyObject* result = PyObject_CallMethod(cond->lock, "lock", nullptr);
   if (!result) return Outcome::Pending;
   Py_DECREF(result);
@@ -85,6 +90,7 @@ Outcome lock_of(CondObject* cond) {
 
 // Parks. The lock is held on return, also with an exception.
 bool wait_once(CondObject* cond) {
+  if (!machine_to_wait()) return false;
   NotifyList::Place place;
   cond->list.add(place);
   if (!unlock_of(cond)) return false;
@@ -116,13 +122,13 @@ bool wait_once(CondObject* cond) {
 }
 
 PyObject* cond_wait(PyObject* self, PyObject*) {
-  if (!machine() || !wait_once(as_cond(self))) return nullptr;
+  if (!operation() || !wait_once(as_cond(self))) return nullptr;
   Py_RETURN_NONE;
 }
 
 PyObject* cond_wait_for(PyObject* self, PyObject* predicate) {
   if (!PyCallable_Check(predicate)) return errors::bad_type("wait_for", "pred", "callable", predicate);
-  if (!machine()) return nullptr;
+  if (!operation()) return nullptr;
   for (;;) {
     PyObject* value = PyObject_CallNoArgs(predicate);
     if (!value) return nullptr;
@@ -134,13 +140,13 @@ PyObject* cond_wait_for(PyObject* self, PyObject* predicate) {
 }
 
 PyObject* cond_signal(PyObject* self, PyObject*) {
-  if (!machine()) return nullptr;
+  if (!operation()) return nullptr;
   as_cond(self)->list.notify_one();
   Py_RETURN_NONE;
 }
 
 PyObject* cond_broadcast(PyObject* self, PyObject*) {
-  if (!machine()) return nullptr;
+  if (!operation()) return nullptr;
   as_cond(self)->list.notify_all();
   Py_RETURN_NONE;
 }

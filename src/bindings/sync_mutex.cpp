@@ -15,12 +15,13 @@ PyTypeObject* mutex_state_type = nullptr;
 
 // Parks.
 bool lock(PyObject* self) {
-  if (!machine()) [[unlikely]] return false;
+  if (!machine_to_wait()) [[unlikely]] return false;
   Outcome outcome = MutexObject::of(self).lock_until();
   if (outcome != Outcome::Fired) [[unlikely]] {
     raise_outcome(outcome);
     return false;
   }
+  note_holder(MutexObject::of(self));
   after_wait();
   return true;
 }
@@ -33,13 +34,16 @@ PyObject* mutex_lock(PyObject* self, PyObject*) {
 PyObject* mutex_enter(PyObject* self, PyObject*) { return lock(self) ? Py_NewRef(self) : nullptr; }
 
 PyObject* mutex_try_lock(PyObject* self, PyObject*) {
-  if (!machine()) return nullptr;
-  return PyBool_FromLong(MutexObject::of(self).try_lock());
+  if (!operation()) return nullptr;
+  bool taken = MutexObject::of(self).try_lock();
+  if (taken) note_holder(MutexObject::of(self));
+  return PyBool_FromLong(taken);
 }
 
 // Parks in starvation mode (yields).
 PyObject* mutex_unlock(PyObject* self, PyObject*) {
-  if (!machine()) [[unlikely]] return nullptr;
+  if (!operation()) [[unlikely]] return nullptr;
+  MutexObject::of(self).note_holder(0);
   try {
     MutexObject::of(self).unlock();
   } catch (...) {

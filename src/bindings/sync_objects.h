@@ -4,12 +4,18 @@
 // Every method that may park is a raw one. What a method holds over a wait (self, arguments) is kept by its caller's frame.
 #pragma once
 
+#include "gort/sched/machine.h"
 #include "gort/sync/mutex.h"
 #include "raw_type.h"
 
 namespace gort::python {
 
 using MutexObject = Holder<Mutex>;
+// note_holder says that the caller, whose machine is known, has the mutex.
+inline void note_holder(Mutex& mutex) {
+  G* g = this_machine()->current;   // null in a signal handler while its thread's goroutine waits
+  mutex.note_holder(g ? g->id.load(std::memory_order_relaxed) : 0);
+}
 extern PyTypeObject* mutex_type;
 
 // Each adds its type to the module. False with an exception set on failure.

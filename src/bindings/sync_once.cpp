@@ -14,7 +14,7 @@ using OnceObject = Holder<Once>;
 // Parks while somebody else's call is going on.
 PyObject* once_do(PyObject* self, PyObject* function) {
   if (!PyCallable_Check(function)) return errors::bad_type("do", "fn", "callable", function);
-  if (!machine()) return nullptr;
+  if (!operation() || !machine_to_wait()) return nullptr;
   Once& once = OnceObject::of(self);
   if (once.is_done()) Py_RETURN_NONE;
   Once::Begun begun = once.begin();

@@ -66,7 +66,7 @@ void pool_dealloc(PyObject* self) {
 }
 
 PyObject* pool_get(PyObject* self, PyObject*) {
-  if (!machine()) return nullptr;
+  if (!operation()) return nullptr;
   collect_dropped();
   PyObject* value;
   try {
@@ -82,14 +82,15 @@ PyObject* pool_get(PyObject* self, PyObject*) {
 }
 
 PyObject* pool_put(PyObject* self, PyObject* value) {
-  if (!machine()) return nullptr;
+  if (!operation()) return nullptr;
   if (value == Py_None) Py_RETURN_NONE;
   Py_INCREF(value);
   try {
     as_pool(self)->pool.put(&value);
   } catch (...) {
+    errors::translate();
     Py_DECREF(value);
-    return errors::translate();
+    return nullptr;
   }
   Py_RETURN_NONE;
 }

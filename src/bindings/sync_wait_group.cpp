@@ -13,7 +13,7 @@ namespace {
 using WaitGroupObject = Holder<WaitGroup>;
 
 PyObject* wait_group_change(PyObject* self, int32_t delta) {
-  if (!machine()) return nullptr;
+  if (!operation()) return nullptr;
   try {
     WaitGroupObject::of(self).add(delta);
   } catch (...) {
@@ -40,7 +40,7 @@ PyObject* wait_group_done(PyObject* self, PyObject*) { return wait_group_change(
 PyObject* wait_group_wait(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* names) {
   Nanos deadline = kForever;
   if ((nargs != 0 || names) && !parse_timeout("wait", args, nargs, names, &deadline)) return nullptr;
-  if (!machine()) return nullptr;
+  if (!operation()) return nullptr;
   Outcome outcome;
   try {
     outcome = WaitGroupObject::of(self).wait_until(deadline);

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
+import time
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -10,9 +13,18 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import gort
+from interpreter import FREE_THREADED, WITHOUT_GIL
 
 settings.register_profile("gort", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.load_profile("gort")
+
+# A job that a shell starts in the background ignores these, and so would all programs that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+# Programs that the tests start run as the tests do, and CPython does not warn of the GIL that it brings back for gort.
+if FREE_THREADED:
+    os.environ.setdefault("PYTHON_GIL", "0" if WITHOUT_GIL else "1")
 
 
 def armed_timers() -> int:
@@ -20,10 +32,14 @@ def armed_timers() -> int:
 
 
 @pytest.fixture(autouse=True)
-def no_timer_is_left_armed() -> Iterator[None]:
-    """An armed timer may wake somebody, so one that a test leaves behind hides the deadlocks that later tests wait for."""
-    before = armed_timers()
+def nothing_is_left_behind() -> Iterator[None]:
+    """A goroutine left behind is counted by later tests; an armed timer may wake somebody, so it hides deadlocks from them."""
+    before, goroutines = armed_timers(), gort.num_goroutine()
     yield
+    deadline = time.monotonic() + 5
+    while gort.num_goroutine() > goroutines:
+        assert time.monotonic() < deadline, f"the test left {gort.num_goroutine() - goroutines} goroutines"
+        time.sleep(0.0001)
     if armed_timers() > before:
         gc.collect()
         assert armed_timers() <= before, "the test left timers armed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import queue
 import threading
 import time
 
@@ -89,18 +90,18 @@ def test_a_lock_held_by_a_parked_goroutine_does_not_stop_the_lane():
     assert order == ["locked", "unlocking", "taken"]
 
 
-def test_a_goroutine_in_time_sleep_does_not_delay_main_that_waits_for_another():
+def test_a_goroutine_that_blocks_does_not_delay_main_that_waits_for_another():
     def main():
-        sleeper = gort.go(time.sleep, 1)
-        slow = gort.go(lambda: time.sleep(1))
-        began = time.perf_counter()
+        reader, writer = os.pipe()
+        blocked = [gort.go(os.read, reader, 1), gort.go(lambda: os.read(reader, 1))]
         gort.go(lambda: None).join()
-        waited = time.perf_counter() - began
-        sleeper.join()
-        slow.join()
-        return waited
+        os.write(writer, b"xx")  # only now
+        for g in blocked:
+            g.join()
+        os.close(reader)
+        os.close(writer)
 
-    assert gort.run(main) < 0.5
+    gort.run(main)
 
 
 def test_a_busy_plain_thread_causes_no_hand_off_storm():
@@ -160,10 +161,15 @@ def test_goroutines_keep_their_share_of_turns_beside_a_busy_plain_thread():
         gort.run(main)
         return turns[0], laps[0]
 
-    alone, _ = turns_in(0.5, beside_hog=False)
-    turns, laps = turns_in(1.0, beside_hog=True)
-    assert turns > 0.1 * 2 * alone  # with PyThreadState_Swap on 3.12 and later: 0.01
-    assert laps > 100_000
+    shares = []
+    for _ in range(4):  # of what the machine does else, the best says least
+        alone, _ = turns_in(0.5, beside_hog=False)
+        turns, laps = turns_in(1.0, beside_hog=True)
+        assert laps > 100_000
+        shares.append(turns / (2 * alone))
+        if shares[-1] > 0.3:  # 0.40 to 0.60 on a quiet machine; with PyThreadState_Swap on 3.12 and later 0.01
+            return
+    pytest.fail(f"shares of their turns: {shares}")
 
 
 def test_two_python_hogs_share_the_interpreter():
@@ -182,15 +188,15 @@ def test_two_python_hogs_share_the_interpreter():
     assert min(progress_made) > 0.1 * max(progress_made)
 
 
-@pytest.mark.parametrize("count", [1, 10])
+@pytest.mark.parametrize("count", [2, 10])
 def test_many_goroutines_block_at_once(count):
-    def main():
-        began = time.perf_counter()
-        for g in [gort.go(time.sleep, 0.2) for _ in range(count)]:
-            g.join()
-        return time.perf_counter() - began
+    barrier = threading.Barrier(count)  # passed when all are in it
 
-    assert gort.run(main) < 0.2 + 0.05 * count
+    def main():
+        for g in [gort.go(barrier.wait) for _ in range(count)]:
+            g.join()
+
+    gort.run(main)
 
 
 def busy(seconds):
@@ -254,6 +260,41 @@ def test_goroutines_that_switch_often_do_not_starve_a_plain_thread():
         thread.join()
 
     gort.run(main)
+
+
+def test_others_are_woken_while_goroutine_1_blocks_after_two_messages_at_once():
+    # The first message gave its thread the P, as one that looks for work; the second was for goroutine 1, which left the loop counted as looking
+    # for ever: nobody was woken for work any more until it came back.
+    def main():
+        work, own, answers = gort.Chan(10), gort.Chan(10), queue.SimpleQueue()
+
+        def worker():
+            for value in work:
+                answers.put(value)
+
+        def thread():
+            while me.status != "waiting" or g.status != "waiting":
+                time.sleep(0.001)
+            work.send(0)
+            own.send(0)
+            assert answers.get(timeout=20) == 0
+            for i in range(1, 4):
+                time.sleep(0.05)  # goroutine 1 is in foreign code by then, and no thread of the lane looks for work any more, which nobody can see
+                work.send(i)
+                assert answers.get(timeout=20) == i
+            ended.append(True)
+
+        ended, me = [], gort.current()
+        g = gort.go(worker)
+        plain = threading.Thread(target=thread)
+        plain.start()
+        own.recv()
+        plain.join()
+        work.close()
+        g.join()
+        return ended
+
+    assert gort.run(main) == [True]
 
 
 def test_goroutine_1_gets_its_turns_after_it_blocked():

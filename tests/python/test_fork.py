@@ -49,9 +49,22 @@ def status_of(pid):
 """
 
 
-def run(body: str) -> None:
-    done = subprocess.run([sys.executable, "-c", HEAD + textwrap.dedent(body)], capture_output=True, text=True, timeout=50)
+def run(body: str, head: str = "") -> None:
+    done = subprocess.run([sys.executable, "-c", head + HEAD + textwrap.dedent(body)], capture_output=True, text=True, timeout=50)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_timer_of_the_parent_does_not_spoil_those_of_the_child():
+    run("""
+    never = gort.after_func(60, lambda: os._exit(1))
+    pid = os.fork()
+    if pid == 0:
+        done = gort.Chan(1)
+        gort.after_func(0.001, lambda: done.send("child"))
+        os._exit(0 if done.recv(timeout=20) == "child" else 2)
+    assert status_of(pid) == 0
+    never.stop()
+    """)
 
 
 def test_a_child_of_the_main_thread_has_a_working_runtime_and_heap():
@@ -177,3 +190,32 @@ def test_multiprocessing_works_both_ways():
             futures = gort.run(lambda: [pool.submit(pow, 2, n) for n in range(20)])
             assert [f.result() for f in futures] == [2**n for n in range(20)]
     """)
+
+
+# Registered before gort's: they run between gort's own hooks and the fork itself.
+HOOKS_BEFORE_GORTS = """
+import os, time
+os.register_at_fork(before=lambda: time.sleep(0.01), after_in_parent=lambda: time.sleep(0.01))
+"""
+
+
+def test_a_hook_of_fork_that_lets_others_run_does_not_meet_a_stopped_heap():
+    run("""
+    import threading
+    stop = []
+
+    def allocates():
+        while not stop:
+            chain(50)
+
+    thread = threading.Thread(target=allocates)
+    thread.start()
+    for _ in range(10):
+        pid = os.fork()
+        if pid == 0:
+            chain(1000)
+            os._exit(0)
+        assert status_of(pid) == 0
+    stop.append(True)
+    thread.join()
+    """, head=HOOKS_BEFORE_GORTS)

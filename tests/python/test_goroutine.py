@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import copy
 import faulthandler
+import functools
 import gc
 import pickle
 import sys
@@ -412,6 +413,24 @@ def test_goroutine_object_tells_about_itself():
         return weakref.ref(g)() is g
 
     assert gort.run(main)
+
+
+def test_a_goroutine_may_be_started_by_a_destructor_while_a_call_returns_into_c():
+    class Resource:
+        pass
+
+    def use(_):
+        resource = Resource()
+        refs.append(weakref.ref(resource, functools.partial(gort.go, lambda _: sites.append(gort.current().created_at))))
+
+    def main():
+        list(map(use, [1]))
+        while not sites:
+            gort.gosched()
+
+    refs, sites = [], []
+    gort.run(main)
+    assert len(sites) == 1
 
 
 def test_goroutine_cannot_be_pickled_or_copied():

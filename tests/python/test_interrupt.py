@@ -29,9 +29,9 @@ def main():
     for wait in (lambda: gort.sleep(30), lambda: gort.current().join(), busy):
         gort.go(bystander, wait)
     gort.sleep(0.05)
-    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
     began = time.monotonic()
     try:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
         WAIT
     except KeyboardInterrupt:
         print("interrupted", time.monotonic() - began < 5, others)
@@ -77,9 +77,9 @@ print(hits)
 def test_plain_thread_waiting_outside_run_is_interrupted():
     program = """
 import os, signal, threading, gort
-threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
 g = gort.go(gort.sleep, 30)
 try:
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
     g.join()
 except KeyboardInterrupt:
     print("interrupted")

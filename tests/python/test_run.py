@@ -373,3 +373,22 @@ def test_run_works_with_warnings_as_errors():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert gort.run(lambda: 1) == 1
+
+
+def test_a_pair_that_plays_ping_pong_shares_its_turns_with_one_that_is_queued():
+    def main():
+        ball, back, ran = gort.Chan(), gort.Chan(), []
+
+        def pong():
+            while ball.recv():
+                back.send(True)
+
+        player = gort.go(pong)
+        gort.go(ran.append, True)
+        while not ran:
+            ball.send(True)
+            back.recv()
+        ball.send(False)
+        player.join()
+
+    gort.run(main)

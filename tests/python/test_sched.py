@@ -62,7 +62,7 @@ def test_state_shows_the_caller_running_and_the_others_waiting():
 def test_state_is_plain_data():
     state = in_a_run(sched.state)
     data = json.loads(json.dumps(state.to_dict()))
-    assert set(data) == {"goroutines", "machines", "processors", "lanes"}
+    assert set(data) == {"goroutines", "machines", "processors", "lanes", "deadlock"}
     assert data["lanes"][0]["name"] == "native"
     html = state._repr_html_()
     assert html.count("<table>") == 4 and "<script" not in html
@@ -92,6 +92,22 @@ def test_stats_count_what_happens():
     assert stats.totals["parks"] >= 1
     assert json.loads(json.dumps(stats.to_dict()))["totals"]["spawns"] == 100
     assert repr(stats).startswith("<Stats spawns=100 ")
+
+
+def test_stacks_show_how_deep_goroutines_went():
+    def depth() -> int:
+        return {row.lane: row for row in sched.stacks()}["python"].high_water
+
+    def nested(levels: int) -> None:
+        list(map(nested, [levels - 1])) if levels else deepest.append(depth())
+
+    deepest: list[int] = []
+    gort.run(lambda: gort.go(nested, 0).join())
+    gort.run(lambda: gort.go(nested, 50).join())
+    shallow, deep = deepest
+    row = {row.lane: row for row in sched.stacks()}["python"]
+    assert 0 < shallow < deep < row.stack_size
+    assert row.reserved % 64 == 0 and row.own == 0 and row.resident < row.reserved * row.stack_size
 
 
 def test_schedtrace_is_gos_line():

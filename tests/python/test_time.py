@@ -324,7 +324,7 @@ def test_after_func_copies_the_context_variables():
 def test_sleep_lets_others_run(inside):
     def body():
         order = []
-        g = gort.go(lambda: (sleep(SOON), order.append("slept")))
+        g = gort.go(lambda: (sleep(0.3), order.append("slept")))   # a plain thread may have to wait for a CPU
         sleep(0)
         order.append("first")
         g.join()
@@ -357,6 +357,18 @@ def test_threads_and_goroutines_wait_for_timers_together():
     assert gort.run(body) == [True] * 20
     for t in threads:
         t.join()
+
+
+def test_timers_of_waiting_threads_go_off_though_a_run_ends_meanwhile():
+    """The end of the run stopped the pool's threads, and with them the one that was to wake up for the timer."""
+    for _ in range(20):
+        threads = [threading.Thread(target=lambda: [after(SOON).recv() for _ in range(5)]) for _ in range(3)]
+        for t in threads:
+            t.start()
+        gort.run(lambda: sleep(2 * SOON))
+        for t in threads:
+            t.join(20)
+            assert not t.is_alive()
 
 
 # --- misuse

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import warnings
 from typing import Any
 
 import gort
 
+from .._arguments import positive
 from . import recount, report, sources
 from .pipeline import Count
 
@@ -31,19 +31,6 @@ exit status:
   130  Ctrl-C; shown is what was counted until then"""
 
 
-def _positive(kind: Any, what: str) -> Any:
-    def convert(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"must be {what}, got {text!r}") from None
-        if not value > 0 or not math.isfinite(value):
-            raise argparse.ArgumentTypeError(f"must be {what} above 0, got {text!r}")
-        return value
-
-    return convert
-
-
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "demo",
@@ -55,8 +42,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("dir", nargs="*", metavar="DIR", help="folders of Python files (default: this Python's standard library)")
     parser.add_argument("--check", action="store_true", help="count again in plain Python and compare")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--limit", type=_positive(int, "a whole number"), metavar="N", help="only the first N files")
-    parser.add_argument("--timeout", type=_positive(float, "a number of seconds"), metavar="S", help="stop after S seconds")
+    parser.add_argument("--limit", type=positive(int, "a whole number"), metavar="N", help="only the first N files")
+    parser.add_argument("--timeout", type=positive(float, "a number of seconds"), metavar="S", help="stop after S seconds")
     parser.set_defaults(run=run)
 
 

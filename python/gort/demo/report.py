@@ -6,21 +6,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
-from gort import runtime
+from gort import _tables, runtime
+from gort._tables import Table
 
 from .pipeline import Count
-
-
-def _rich_wanted(stream: Any) -> bool:
-    if not stream.isatty():
-        return False
-    try:
-        import rich  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 # --- progress
@@ -35,7 +26,7 @@ def progress(quiet: bool) -> Iterator[Any]:
     """Gives the function that shows a Count's progress, on stderr."""
     if quiet:
         yield lambda count: None
-    elif _rich_wanted(sys.stderr):
+    elif _tables.rich_wanted(sys.stderr):
         with _rich_progress() as show:
             yield show
     elif sys.stderr.isatty():
@@ -83,13 +74,6 @@ def _lines_of_progress(period: float = 2.0) -> Any:
 
 
 # --- the result
-
-
-class Table(NamedTuple):
-    title: str
-    columns: tuple[str, ...]  # a leading ">" aligns to the right
-    rows: list[tuple[str, ...]]
-    empty: str = "none"
 
 
 def _ms(ns: float) -> str:
@@ -167,39 +151,7 @@ def headline(count: Count) -> str:
 
 def show(count: Count) -> None:
     """Print the result on stdout."""
-    if _rich_wanted(sys.stdout):
-        from rich.box import SIMPLE_HEAD
-        from rich.console import Console
-        from rich.table import Table as RichTable
-
-        console = Console()
-        console.print(headline(count), highlight=False)
-        for table in tables(count):
-            out = RichTable(title=table.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-            for column in table.columns:
-                out.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", no_wrap=True)
-            for row in table.rows:
-                out.add_row(*row)
-            console.print()
-            if table.rows:
-                console.print(out)
-            else:
-                console.print(f"{table.title}: {table.empty}", highlight=False)
-        return
-    print(headline(count))
-    for table in tables(count):
-        print(f"\n{table.title}")
-        if not table.rows:
-            print(f"  {table.empty}")
-            continue
-        titles = tuple(column.lstrip(">") for column in table.columns)
-        widths = [max(len(row[i]) for row in (titles, *table.rows)) for i in range(len(titles))]
-        for row in (titles, *table.rows):
-            cells = (
-                cell.rjust(width) if column.startswith(">") else cell.ljust(width)
-                for cell, width, column in zip(row, widths, table.columns)
-            )
-            print("  " + "  ".join(cells).rstrip())
+    _tables.show(sys.stdout, headline(count), tables(count))
 
 
 def as_data(count: Count, differences: list[str] | None) -> dict[str, Any]:

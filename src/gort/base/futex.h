@@ -25,7 +25,8 @@ class Event {
     if (word_.exchange(1, std::memory_order_acq_rel) == 2) futex_wake(word_);
   }
   bool is_set() const { return word_.load(std::memory_order_acquire) == 1; }
-  void reset() { word_.store(0, std::memory_order_release); }
+  // What the owner looks at after a reset is newer than it: a set before that look either finds the sleeper or is found by the next wait.
+  void reset() { word_.exchange(0, std::memory_order_seq_cst); }
 
   // wait returns Woken once set (stays set), or TimedOut, or Interrupted.
   FutexResult wait(Nanos deadline = kForever);

@@ -10,7 +10,7 @@
 namespace gort {
 
 void SpinLock::lock_slow() {
-  for (int round = 0;; round++) {
+  for (;;) {
     for (int i = 0; i < 40; i++) {
       if (!held_.load(std::memory_order_relaxed) && !held_.exchange(true, std::memory_order_acquire)) return;
       cpu_relax();
@@ -42,7 +42,8 @@ void acquire(const void* lock, LockRank rank) {
     LockRank top = h.rank[h.count - 1];
     bool select_order = rank == top && rank == LockRank::Channel && h.lock[h.count - 1] < lock;
     bool tree_order = rank == top && rank == LockRank::Context;
-    if (rank <= top && !select_order && !tree_order) {
+    bool heap_order = rank == top && rank == LockRank::Timers && h.lock[h.count - 1] < lock;
+    if (rank <= top && !select_order && !tree_order && !heap_order) {
       std::fprintf(stderr, "gort: lock rank %d taken while rank %d is held\n", int(rank), int(top));
       std::abort();
     }

@@ -23,7 +23,7 @@ enum class LockRank : uint8_t {
   Context,    // one node of a context tree (parents before children)
   Channel,    // one channel
   Sync,       // a semaphore bucket, a notify list, a wait group
-  Timers,     // one timer heap
+  Timers,     // one timer heap; of two the one with the lower address first
   Lane,       // global queue, idle lists of one lane
   HeapCache,  // the allocation cache of threads without a P
   HeapCentral,

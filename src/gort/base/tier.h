@@ -9,4 +9,11 @@ inline constexpr bool kDebugTier = true;
 inline constexpr bool kDebugTier = false;
 #endif
 
+// AddressSanitizer handles faults by itself.
+#ifdef GORT_ASAN
+inline constexpr bool kAddressSanitizer = true;
+#else
+inline constexpr bool kAddressSanitizer = false;
+#endif
+
 }  // namespace gort

@@ -98,12 +98,17 @@ class alignas(16) Channel {
     lock_.unlock();
   }
 
+  // For dumps: a name that its owner has given it, null if none. The owner keeps the text for the channel's life.
+  const char* name() const { return name_.load(std::memory_order_acquire); }
+  void set_name(const char* name) { name_.store(name, std::memory_order_release); }
+
   // For dumps: how many wait on either side (those that are about to leave included).
   size_t waiting_senders();
   size_t waiting_receivers();
 
   // References are counted. The last release destroys the channel and the values left in its buffer (ElementType::destroy).
   void retain() { references_.fetch_add(1, std::memory_order_relaxed); }
+  bool shared() const { return references_.load(std::memory_order_relaxed) > 1; }
   void release() {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy(this);
   }
@@ -155,6 +160,7 @@ class alignas(16) Channel {
   WaitQueue receivers_;
   std::atomic<uint64_t> sent_{0};
   std::atomic<uint64_t> received_{0};
+  std::atomic<const char*> name_{nullptr};
 };
 
 [[gnu::always_inline]] inline Channel::Attempt Channel::send_locked(const void* element, G*& wake) {

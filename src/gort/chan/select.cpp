@@ -16,7 +16,9 @@
 
 #include "gort/base/errors.h"
 #include "gort/sched/choice.h"
+#include "gort/sched/goroutine.h"
 #include "gort/sched/machine.h"
+#include "gort/sched/world.h"
 
 namespace gort {
 namespace {
@@ -67,9 +69,9 @@ class Selection {
         unlock_all();
         return {Outcome::TimedOut};
       }
-      if (M* m = this_machine()) [[likely]] return wait(m->current, deadline);
+      if (M* m = this_machine(); m && m->current) [[likely]] return wait(m->current, deadline);
       unlock_all();  // a plain thread's first wait: becoming a goroutine takes locks of lower rank
-      current();
+      current_to_wait();
     }
   }
 
@@ -97,8 +99,12 @@ class Selection {
       (w->is_send ? c.channel->senders_ : c.channel->receivers_).push(w);
     }
     if (n_ == 0) begin_wait(g);  // nil channels only
+    g->arms = waiters_;
+    g->arm_count = n_;
     Outcome outcome = park([](void* self) { static_cast<Selection*>(self)->unlock_all(); }, this,
                            {.reason = WaitReason::Select, .deadline = deadline});
+    g->arms = nullptr;
+    g->arm_count = 0;
     Waiter* fired = outcome == Outcome::Fired ? fired_waiter(g) : nullptr;
     for (uint32_t i = 0; i < n_; i++) {
       Waiter* w = &waiters_[i];
@@ -167,7 +173,7 @@ Selected select_one_or_default(SelectCase& c) {
 
 Selected select_none(Nanos deadline) {
   if (has_passed(deadline)) return {Outcome::TimedOut};
-  begin_wait(current());
+  begin_wait(current_to_wait());
   return {park(static_cast<SpinLock*>(nullptr), {.reason = WaitReason::SelectNoCases, .deadline = deadline})};
 }
 
@@ -175,6 +181,7 @@ Selected select_none(Nanos deadline) {
 
 Selected select(SelectCase* cases, size_t count, bool has_default, Nanos deadline) {
   if (count == 0) return has_default ? Selected{Outcome::Fired, -1, false} : select_none(deadline);
+  if (!has_default) world::safe_point();
   if (count == 1) return has_default ? select_one_or_default(cases[0]) : select_one(cases[0], deadline);
   if (count <= kOnStack) {
     uint16_t poll[kOnStack], locks[kOnStack];

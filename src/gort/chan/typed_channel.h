@@ -22,6 +22,7 @@
 
 #include "gort/chan/channel.h"
 #include "gort/chan/select.h"
+#include "gort/sched/world.h"
 
 namespace gort {
 
@@ -67,6 +68,7 @@ class Chan {
   }
 
   [[nodiscard]] bool try_send(T value) const {
+    world::safe_point();   // who tries in a loop ends its slice too
     Outgoing out(std::move(value));
     bool sent = channel_ && channel_->try_send(out.bytes());
     out.settle(sent ? Outcome::Fired : Outcome::TimedOut);
@@ -74,6 +76,7 @@ class Chan {
   }
   // try_recv: Value puts the value into *value, Closed leaves nothing there, WouldBlock does not touch it.
   [[nodiscard]] TryReceived try_recv(std::optional<T>* value) const {
+    world::safe_point();
     if (!channel_) return TryReceived::WouldBlock;
     Incoming in;
     TryReceived r = channel_->try_recv(in.bytes());

@@ -48,6 +48,7 @@ struct Fiber {
 #endif
 #if defined(GORT_TSAN)
   void* tsan = nullptr;
+  uint32_t tsan_lives = 0;   // goroutines that it has been
 #endif
 };
 

@@ -2,38 +2,58 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <mutex>
 #include <new>
+#include <utility>
+
+#if defined(GORT_ASAN)
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace gort {
 namespace {
 
-constexpr size_t kPage = 4096;
+constexpr size_t kPage = kStackGuard;
 constexpr size_t kStacksPerSlab = 64;
 constexpr int kGuardInstall = 102;          // MADV_GUARD_INSTALL
 constexpr size_t kProtectedGuards = 12'000;  // about 40 % of the default mapping limit
 
 void install_guard(char* page) {
-  static bool can_install = true;
-  static size_t protected_guards = 0;
-  if (can_install && madvise(page, kPage, kGuardInstall) == 0) return;
+  static std::atomic<bool> can_install{true};
+  static std::atomic<size_t> protected_guards{0};
+  if (can_install && madvise(page, kStackGuard, kGuardInstall) == 0) return;
   can_install = false;
-  if (protected_guards < kProtectedGuards && mprotect(page, kPage, PROT_NONE) == 0) protected_guards++;
+  if (protected_guards < kProtectedGuards && mprotect(page, kStackGuard, PROT_NONE) == 0) protected_guards++;
+}
+
+char* reserve(size_t bytes) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  madvise(memory, bytes, MADV_NOHUGEPAGE);
+  return static_cast<char*>(memory);
+}
+
+void unmap(const Stack& stack) {
+#if defined(GORT_ASAN)
+  ASAN_UNPOISON_MEMORY_REGION(stack.low, stack.size());   // who maps this address next starts afresh
+#endif
+  munmap(stack.low - kStackGuard, stack.size() + kStackGuard);
 }
 
 }  // namespace
 
+void drop_memory(const Stack& stack) { madvise(stack.low, stack.size(), MADV_DONTNEED); }
+
 void StackPool::carve_slab() {
-  size_t bytes = size_ * kStacksPerSlab;
-  void* slab = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-  if (slab == MAP_FAILED) throw std::bad_alloc();
-  madvise(slab, bytes, MADV_NOHUGEPAGE);
+  size_t size = stack_size();
+  char* slab = reserve(size * kStacksPerSlab);
+  slabs_.push_back(slab);
   for (size_t i = kStacksPerSlab; i-- > 0;) {
-    char* base = static_cast<char*>(slab) + i * size_;
+    char* base = slab + i * size;
     install_guard(base);
-    unused_.push_back({base + kPage, base + size_});
+    unused_.push_back({base + kStackGuard, base + size});
   }
-  reserved_ += kStacksPerSlab;
 }
 
 Stack StackPool::take() {
@@ -45,18 +65,69 @@ Stack StackPool::take() {
   return stack;
 }
 
+Stack StackPool::take(size_t size) {
+  if (size == stack_size()) return take();
+  char* base = reserve(size);
+  install_guard(base);
+  own_.fetch_add(1, std::memory_order_relaxed);
+  return {base + kStackGuard, base + size};
+}
+
 void StackPool::give_back(Stack stack) {
-  std::lock_guard hold(lock_);
-  unused_.push_back(stack);
+  {
+    std::lock_guard hold(lock_);
+    if (is_usual(stack)) {
+      unused_.push_back(stack);
+      return;
+    }
+  }
+  own_.fetch_sub(1, std::memory_order_relaxed);
+  unmap(stack);
+}
+
+void StackPool::set_size(size_t size) {
+  std::vector<Stack> former;
+  {
+    std::lock_guard hold(lock_);
+    if (size == stack_size()) return;
+    own_.fetch_add(slabs_.size() * kStacksPerSlab, std::memory_order_relaxed);
+    size_.store(size, std::memory_order_relaxed);
+    former = std::exchange(unused_, {});
+    slabs_.clear();
+    clean_ = 0;
+  }
+  for (const Stack& stack : former) give_back(stack);
 }
 
 size_t StackPool::trim() {
   std::lock_guard hold(lock_);
   size_t count = 0;
-  for (; clean_ < unused_.size(); clean_++, count++) {
-    madvise(unused_[clean_].low, unused_[clean_].size(), MADV_DONTNEED);
-  }
+  for (; clean_ < unused_.size(); clean_++, count++) drop_memory(unused_[clean_]);
   return count;
+}
+
+StackPool::Usage StackPool::usage() {
+  Usage usage{};
+  std::vector<char*> slabs;
+  {
+    std::lock_guard hold(lock_);
+    usage.stack_size = stack_size();
+    slabs = slabs_;
+  }
+  usage.reserved = slabs.size() * kStacksPerSlab;
+  usage.own = own_.load(std::memory_order_relaxed);
+  const size_t pages = usage.stack_size / kPage;
+  std::vector<unsigned char> present(pages * kStacksPerSlab);
+  for (char* slab : slabs) {
+    if (mincore(slab, usage.stack_size * kStacksPerSlab, present.data()) != 0) continue;   // parts are unmapped: the size has changed
+    for (size_t i = 0; i < kStacksPerSlab; i++) {
+      auto first = present.begin() + ptrdiff_t(i * pages), last = first + ptrdiff_t(pages);
+      auto resident = [](unsigned char page) { return page & 1; };
+      usage.resident += size_t(std::count_if(first, last, resident)) * kPage;
+      usage.high_water = std::max(usage.high_water, size_t(last - std::find_if(first, last, resident)) * kPage);
+    }
+  }
+  return usage;
 }
 
 }  // namespace gort

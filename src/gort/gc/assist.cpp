@@ -26,6 +26,11 @@ constexpr int64_t kOverAssist = 64 << 10;
 constexpr int kPatience = 8;
 constexpr uint64_t kHeadroom = 4 << 20;  // above the goal, or an eighth of the goal if that is more
 
+std::atomic<int64_t>& account() {
+  ProcessorPin pin;
+  heap::Cache* cache = heap::local_cache(pin);
+  return cache ? cache->assist_credit : state.shared_account;   // a cache is never freed: its account outlives the pin
+}
 
 // take_credit returns how much of `want` the worker has done in advance.
 int64_t take_credit(int64_t want) {
@@ -39,9 +44,9 @@ int64_t take_credit(int64_t want) {
 }
 
 // assist charges the caller. True if it is still in debt, for want of work.
-bool assist(std::atomic<int64_t>& account, size_t bytes) {
+bool assist(std::atomic<int64_t>& charged, size_t bytes) {
   auto cost = int64_t(double(bytes) * state.pacer.assist_ratio());
-  int64_t balance = account.load(std::memory_order_relaxed) - cost;
+  int64_t balance = charged.load(std::memory_order_relaxed) - cost;
   if (balance < 0) balance += take_credit(-balance);
   if (balance < 0) {
     Nanos began = nanotime();
@@ -51,7 +56,7 @@ bool assist(std::atomic<int64_t>& account, size_t bytes) {
     }
     state.assist_time.fetch_add(nanotime() - began, std::memory_order_relaxed);
   }
-  account.store(balance, std::memory_order_relaxed);
+  charged.store(balance, std::memory_order_relaxed);
   return balance < 0;
 }
 
@@ -62,11 +67,8 @@ namespace gort::heap {
 
 void before_refill(size_t bytes) {
   if (marking.load(std::memory_order_relaxed) != 0) {
-    if (processor_local() == nullptr) {
-      gc::assist(gc::state.shared_account, bytes);
-      return;
-    }
-    for (int tries = 0; gc::assist(local_cache()->assist_credit, bytes); tries++) {
+    for (int tries = 0; gc::assist(gc::account(), bytes); tries++) {
+      if (!has_processor()) return;
       if (tries == gc::kPatience) {
         gc::wait_for_mark_end();
         return;
@@ -77,7 +79,7 @@ void before_refill(size_t bytes) {
     }
   } else if (heap.live.load(std::memory_order_relaxed) >= heap.trigger.load(std::memory_order_relaxed)) {
     if (!gc::state.requested.load(std::memory_order_relaxed)) gc::request(gc::Reason::Heap);
-    if (processor_local() == nullptr) return;
+    if (!has_processor()) return;
     auto live = uint64_t(heap.live.load(std::memory_order_relaxed));
     uint64_t goal = gc::state.pacer.goal();
     if (live > goal && live - goal > std::max(gc::kHeadroom, goal / 8))

@@ -18,8 +18,7 @@ void push_to_list(GreyBuffer* buffer) {
   }
 }
 
-GreyBuffer& grey_buffer() {
-  ProcessorLocal* local = processor_local();
+GreyBuffer& grey_buffer(ProcessorLocal* local) {
   if (local == nullptr) {
     if (!shared_registered.exchange(true, std::memory_order_relaxed)) push_to_list(&shared_buffer);
     return shared_buffer;
@@ -74,16 +73,25 @@ void collect_grey_buffers() {
 
 }  // namespace gort::gc
 
-namespace gort::heap::detail {
+namespace gort::heap {
+namespace {
 
-void shade_both(void* old_value, void* new_value) {
+[[gnu::cold]] void shade_both(void* old_value, void* new_value) {
   uint32_t index;
   if (gc::white(old_value, &index) == nullptr && gc::white(new_value, &index) == nullptr) return;
-  gc::GreyBuffer& grey = gc::grey_buffer();
+  ProcessorPin pin;
+  gc::GreyBuffer& grey = gc::grey_buffer(pin.local());
   grey.lock.lock();
   gc::shade(grey, old_value);
   gc::shade(grey, new_value);
   grey.lock.unlock();
 }
 
-}  // namespace gort::heap::detail
+}  // namespace
+
+void store_pointer(void** slot, void* value) {
+  if (marking.load(std::memory_order_relaxed) != 0) [[unlikely]] shade_both(__atomic_load_n(slot, __ATOMIC_RELAXED), value);
+  __atomic_store_n(slot, value, __ATOMIC_RELEASE);
+}
+
+}  // namespace gort::heap

@@ -64,7 +64,8 @@ void poll_periodic(Nanos now);
 
 // Around fork, on the forking thread: the world stands while the process is copied, so that the child finds no heap lock taken. In the
 // child the heap is as it was; a cycle that was marking is given up, one that was sweeping is finished, objects that only
-// the stacks of other threads held are garbage. REQUIRES: not on a native goroutine; in the child, after the scheduler's own after_fork_in_child.
+// the stacks of other threads held are garbage. REQUIRES: not on a native goroutine; nothing between the calls needs the GIL or
+// any other lock that a thread at a safe point may hold; in the child, after the scheduler's own after_fork_in_child.
 void before_fork();
 void after_fork_in_parent();
 void after_fork_in_child();

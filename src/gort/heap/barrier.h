@@ -10,8 +10,8 @@
 // is scanned before it resumes), so deletion alone would do; the second half is what stopping goroutines one by one will need.
 //
 // Invariant: [read marking, shade, store] does not straddle a phase change. Phases change only while the world is stopped, and a
-// mutator stops only at safe points, which are runtime calls; there is none between the load and the store below.
-// Off, a store costs one predictable branch.
+// mutator stops at safe points, of which there is none between the load and the store, or by a signal, which refuses in libgort's
+// code (sched/stop_signal.h): so store_pointer is never inlined into anybody else's. Off, a store costs a call and a predictable branch.
 #pragma once
 
 #include <atomic>
@@ -22,18 +22,10 @@ namespace gort::heap {
 // 1 while a cycle marks (barrier on, objects born black). Written by the collector in a stopped world.
 extern std::atomic<uint32_t> marking;
 
-namespace detail {
-void shade_both(void* old_value, void* new_value);
-}
-
 // load_pointer reads a pointer field that others may be writing.
 inline void* load_pointer(void* const* slot) { return __atomic_load_n(slot, __ATOMIC_ACQUIRE); }
 
 // store_pointer writes a pointer field. REQUIRES: mutator; slot lies in a heap object; value is null, or points to or into one.
-inline void store_pointer(void** slot, void* value) {
-  if (marking.load(std::memory_order_relaxed) != 0) [[unlikely]]
-    detail::shade_both(__atomic_load_n(slot, __ATOMIC_RELAXED), value);
-  __atomic_store_n(slot, value, __ATOMIC_RELEASE);
-}
+void store_pointer(void** slot, void* value);
 
 }  // namespace gort::heap

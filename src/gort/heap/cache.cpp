@@ -2,8 +2,6 @@
 
 #include <new>
 
-#include "gort/sched/processor_local.h"
-
 namespace gort::heap {
 namespace {
 
@@ -26,8 +24,8 @@ Cache* new_cache() {
 
 }  // namespace
 
-Cache* local_cache() {
-  ProcessorLocal* local = processor_local();
+Cache* local_cache(const ProcessorPin& pin) {
+  ProcessorLocal* local = pin.local();
   if (local == nullptr) return nullptr;
   if (local->heap_cache == nullptr) [[unlikely]] local->heap_cache = new_cache();
   return static_cast<Cache*>(local->heap_cache);

@@ -9,7 +9,7 @@
 //   slots of words above w are as the alloc bits say
 //   a cycle marks: every free slot of the span is marked (born black), and heap.born_black counts the bytes handed out so
 //
-// Native Ps have one each (ProcessorLocal::heap_cache), used between safe points without a lock. All threads without a P share
+// Native Ps have one each (ProcessorLocal::heap_cache), used under a ProcessorPin without a lock. All threads without a P share
 // one more, under its lock. Caches are never freed.
 #pragma once
 
@@ -17,6 +17,7 @@
 
 #include "gort/base/spin_lock.h"
 #include "gort/heap/heap.h"
+#include "gort/sched/processor_local.h"
 
 namespace gort::heap {
 
@@ -72,9 +73,9 @@ struct Cache {
   void blacken_free_slots(Bin& bin);
 };
 
-// local_cache is the cache of the calling P, made at need, or null: the caller has no P and takes shared_cache instead.
+// local_cache is the cache of the pinned P, made at need, or null: there is no P, and the caller takes SharedCache instead.
 // Throws std::bad_alloc when the heap cannot be set up.
-Cache* local_cache();
+Cache* local_cache(const ProcessorPin& pin);
 
 // SharedCache: the cache of threads without a P, locked (rank HeapCache) for the lifetime of this object.
 // No safe point may happen inside.

@@ -9,7 +9,6 @@
 #include "gort/heap/cache.h"
 #include "gort/heap/heap.h"
 #include "gort/heap/hooks.h"
-#include "gort/sched/processor_local.h"
 #include "gort/sched/world.h"
 
 namespace gort::heap {
@@ -71,7 +70,8 @@ auto with_slot(SpanClass sc, F&& use) {
   };
   for (bool refill : {false, true}) {
     if (refill) before_refill(kClassPages[size_class_of(sc)] * kPageSize);
-    if (Cache* cache = local_cache()) {
+    ProcessorPin pin;
+    if (Cache* cache = local_cache(pin)) {
       if (uintptr_t slot = from(*cache, refill)) return use(*cache, cache->bins[sc], slot);
     } else {
       SharedCache shared;
@@ -85,9 +85,10 @@ auto with_slot(SpanClass sc, F&& use) {
   return with_slot(small.sc, [&](Cache&, Bin& bin, uintptr_t slot) { return finish(small, bin, slot); });
 }
 
-// REQUIRES: a safe point was passed.
-[[gnu::always_inline]] inline void* allocate_small(const Small& small) {
-  ProcessorLocal* local = processor_local();
+// The common case: the P's cache has a slot. Null if not.
+[[gnu::always_inline]] inline void* take_small(const Small& small) {
+  ProcessorPin pin;
+  ProcessorLocal* local = pin.local();
   if (local != nullptr && local->heap_cache != nullptr) [[likely]] {
     Bin& bin = static_cast<Cache*>(local->heap_cache)->bins[small.sc];
     if (bin.free != 0) [[likely]] {
@@ -96,7 +97,13 @@ auto with_slot(SpanClass sc, F&& use) {
       return finish(small, bin, bin.word_base + i * uint64_t(bin.size));
     }
   }
-  return allocate_small_slow(small);
+  return nullptr;
+}
+
+// REQUIRES: a safe point was passed.
+[[gnu::always_inline]] inline void* allocate_small(const Small& small) {
+  void* object = take_small(small);
+  return object != nullptr ? object : allocate_small_slow(small);   // which may park: nothing is pinned any more
 }
 
 // Packs size < 16 bytes into the cache's tiny block; 0 if it does not fit.
@@ -112,11 +119,14 @@ inline uintptr_t take_tiny(Cache& cache, size_t size, size_t align) {
 size_t alignment_of(size_t size) { return size % 8 == 0 ? 8 : size % 4 == 0 ? 4 : size % 2 == 0 ? 2 : 1; }
 
 void* allocate_tiny(size_t size, size_t align) {
-  if (Cache* cache = local_cache()) {
-    if (uintptr_t p = take_tiny(*cache, size, align)) return reinterpret_cast<void*>(p);
-  } else {
-    SharedCache shared;
-    if (uintptr_t p = take_tiny(*shared, size, align)) return reinterpret_cast<void*>(p);
+  {
+    ProcessorPin pin;
+    if (Cache* cache = local_cache(pin)) {
+      if (uintptr_t p = take_tiny(*cache, size, align)) return reinterpret_cast<void*>(p);
+    } else {
+      SharedCache shared;
+      if (uintptr_t p = take_tiny(*shared, size, align)) return reinterpret_cast<void*>(p);
+    }
   }
   return with_slot(span_class(kTinyClass, true), [&](Cache& cache, Bin& bin, uintptr_t slot) {
     if (bin.need_zero) zero(slot, kTinySize);
@@ -134,7 +144,7 @@ void* allocate_tiny(size_t size, size_t align) {
 void* allocate_large(size_t bytes, const HeapType* type) {
   size_t npages = (bytes + kPageSize - 1) / kPageSize;
   before_refill(npages * kPageSize);
-  if (local_cache() == nullptr) SharedCache set_up_the_heap;
+  if (ProcessorPin pin; local_cache(pin) == nullptr) SharedCache set_up_the_heap;
   SpanClass sc = span_class(0, type == nullptr);
   Span* s = heap.pages.allocate(npages, sc, npages * kPageSize, 1, type);
   if (s == nullptr) throw std::bad_alloc();

@@ -103,13 +103,14 @@ const HeapType& type_of() {
     static const HeapType& type = kind_type(Kind::Pointer);
     return type;
   } else if constexpr (requires { T::heap_pointers(); }) {
-    static const HeapType& type = define_layout(typeid(T).name(), sizeof(T), T::heap_pointers());
-    return type;
+    // No reference: g++ 13 and later take it for one to the temporary string.
+    static const HeapType* const type = &define_layout(typeid(T).name(), sizeof(T), T::heap_pointers());
+    return *type;
   } else {
     static_assert(std::is_trivially_copyable_v<T>, "T needs a static heap_pointers()");
     static_assert(!std::is_pointer_v<T>, "a pointer on the heap is a Pointer<T>");
-    static const HeapType& type = define_layout(typeid(T).name(), sizeof(T), {});
-    return type;
+    static const HeapType* const type = &define_layout(typeid(T).name(), sizeof(T), {});
+    return *type;
   }
 }
 

@@ -20,18 +20,38 @@
 //  5. A long wait for something that is not of gort (a read, a foreign lock) releases the GIL as in any extension; the goroutine's
 //     place on the CPU is then taken by others.
 //
+// python/channel.h exchanges typed channels with Python, python/scope.h runs parts of such a function in parallel.
 // No Python header is needed here. The functions are those of the module gort._gort: `import gort` comes first.
 #pragma once
 
 #include <utility>
 
+#include "gort/base/ref.h"
+
+struct _object;   // PyObject
+
+namespace gort {
+class Channel;
+struct ElementType;
+using ChannelRef = Ref<Channel>;
+}  // namespace gort
+
 namespace gort::python {
+
+// PythonError is thrown inside enter() or go() after a call of Python that failed: its exception is set already and is the one raised.
+struct PythonError {};
+
+// What a Chan is wanted for; a view (Chan.sender(), Chan.receiver()) allows one only.
+enum class Directions { Send = 1, Receive = 2, Both = 3 };
 
 // What the bindings provide. Internal.
 struct ExtensionHooks {
   bool (*attach)();     // makes a plain thread a goroutine of the Python lane; false with a Python exception set
   void (*raise)();      // sets the Python exception for the C++ exception being handled
   void (*returned)();   // a wait went well: an interrupt that came meanwhile stays pending
+  _object* (*start)(void (*invoke)(void*), void (*destroy)(void*), void* body);   // python::go
+  bool (*channel)(const char* function, const char* argument, _object* chan, const ElementType& type, Directions, ChannelRef*);
+  _object* (*chan)(const ChannelRef& channel);
 };
 void set_extension_hooks(const ExtensionHooks& hooks);
 // Throws Fatal if gort._gort was not imported.
@@ -39,7 +59,7 @@ const ExtensionHooks& extension_hooks();
 
 // enter calls body(), which may park, on behalf of a function called from Python. False with a Python exception set if it could not be
 // called or threw: Panic is gort.PanicError, Fatal gort.FatalError, std::bad_alloc MemoryError, the end of a run GoExit, Ctrl-C in a wait
-// KeyboardInterrupt, any other std::exception RuntimeError.
+// KeyboardInterrupt, PythonError what is set already, anything else RuntimeError.
 // REQUIRES: the GIL is held, no Python exception is set.
 template <class F>
 [[nodiscard]] bool enter(F&& body) {

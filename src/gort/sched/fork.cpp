@@ -4,12 +4,15 @@
 // The memory of everybody else stays as it was and is not used again (their waiters may still lie in queues of channels and
 // locks): their waits are made to look ended, so that no claim on them succeeds. Locks: those of primitives are free, as their holders hold the
 // GIL or are mutators, and gc::before_fork stops those; the lanes' and the runtime's own are made free here.
+#include <unistd.h>
+
 #include <new>
 #include <utility>
 
 #include "gort/sched/park.h"
 #include "gort/sched/run_group.h"
 #include "gort/sched/runtime.h"
+#include "gort/sched/world_internal.h"
 
 namespace gort {
 namespace {
@@ -20,7 +23,7 @@ void bury(G* g) {
   if ((word & 0xff) == uint64_t(Outcome::Pending)) g->wait_word.store(word | uint64_t(Outcome::Exit), std::memory_order_relaxed);
   g->status.store(Status::Dead, std::memory_order_relaxed);
   RunGroup* group = std::exchange(g->group, nullptr);
-  if (group && !g->own_machine) group->remove();   // goroutine 1 is no member
+  if (group && !g->is_plain_thread()) group->remove();   // goroutine 1 is no member
 }
 
 }  // namespace
@@ -37,6 +40,7 @@ void Runtime::after_fork_in_child() {
   new (&retired_threads_.lock) SpinLock;
   sysmon_running_.store(false);
   sysmon_sleep_.store(0);
+  coarse_now.store(0);
   for_each_lane([&](Lane& lane) { lane.after_fork_in_child(self); });
   for (G* g : goroutines_) {
     Status status = g->status.load(std::memory_order_relaxed);
@@ -61,14 +65,17 @@ void Runtime::after_fork_in_child() {
 void Lane::after_fork_in_child(M* self) {
   new (&lock_) SpinLock(LockRank::Lane);
   loose_ends_.fetch_add(uint64_t(live()));
+  for (M* m : machines_) world::withdraw_preemption(m);
   machines_.clear();
   if (self && self->lane == this) {
     machines_.push_back(self);
+    self->os_id = gettid();
     self->left = self->handed = nullptr;
     self->takeover = nullptr;
     self->next_idle = nullptr;
     self->idle = self->spinning = false;
     self->own_ready.store(false);
+    self->retake.store(false);
     self->counted_idle.store(false);
   }
   machine_count_.store(int(machines_.size()));
@@ -77,8 +84,8 @@ void Lane::after_fork_in_child(M* self) {
   timekeeper_ = nullptr;
   spinning_.store(0);
   probing_.store(false);
-  free_ = nullptr;
-  free_count_ = 0;
+  free_ = cold_ = nullptr;
+  free_count_ = free_least_ = 0;
   while (global_.pop()) {}
   idle_processors_ = nullptr;
   idle_count_.store(0);

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "gort/base/errors.h"
@@ -35,12 +37,22 @@ void native_entry(G* g) {
   detail::free_body(g);
 }
 
+size_t checked_stack_size(const char* function, size_t bytes) {
+  if (bytes < kLeastStack || bytes > kMostStack) {
+    throw std::invalid_argument(std::string(function) + ": the stack size must be from " + std::to_string(kLeastStack) + " to " +
+                                std::to_string(kMostStack) + " bytes, got " + std::to_string(bytes));
+  }
+  return (bytes + kStackGuard - 1) / kStackGuard * kStackGuard;
+}
+
 }  // namespace
 
 namespace detail {
 
-G* prepare_goroutine(size_t size, void** memory) {
-  G* g = Runtime::get().native().new_goroutine();
+G* prepare_goroutine(size_t size, void** memory, size_t stack_size) {
+  world::safe_point();
+  if (stack_size) stack_size = checked_stack_size("go", stack_size);
+  G* g = Runtime::get().native().new_goroutine(stack_size);
   g->body = size <= sizeof(g->body_storage) ? g->body_storage : ::operator new(size);
   *memory = g->body;
   return g;
@@ -51,16 +63,17 @@ void free_body(G* g) {
   g->body = nullptr;
 }
 
-void start_goroutine(G* g, void (*invoke)(void*), void (*destroy)(void*), bool system) {
+void start_goroutine(G* g, void (*invoke)(void*), void (*destroy)(void*), bool system, bool preemptible) {
   g->invoke = invoke;
   g->destroy = destroy;
   g->entry = native_entry;
   g->system = system;
+  g->preemptible.store(preemptible, std::memory_order_relaxed);
   if (system) {
     Runtime::get().count_system_goroutine(1);
     if (RunGroup* group = std::exchange(g->group, nullptr)) group->remove();  // no run waits for it
   }
-  g->lane->start(g);
+  g->home->start(g);
 }
 
 }  // namespace detail
@@ -81,23 +94,26 @@ void run(std::function<void()> fn) {
   if (error) std::rethrow_exception(error);
 }
 
-void goexit() { throw GoExit(); }
-
-int num_cpu() {
-  cpu_set_t set;
-  int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : int(sysconf(_SC_NPROCESSORS_ONLN));
-  return n < 1 ? 1 : n;
+size_t stack_size(size_t bytes) {
+  StackPool& stacks = Runtime::get().native().stacks();
+  size_t before = stacks.stack_size();
+  if (bytes) stacks.set_size(checked_stack_size("stack_size", bytes));
+  return before;
 }
 
-int gomaxprocs(int n) {
-  Lane& lane = Runtime::get().native();
-  int before = lane.processors();
-  if (n < 1 || n == before) return before;
-  if (n > int(kMaxProcs)) n = int(kMaxProcs);
-  world::stop("GOMAXPROCS");
-  lane.resize(n, Runtime::get().seed());
-  world::start();
-  return before;
+void goexit() { throw GoExit(); }
+
+void lock_os_thread() {
+  G* g = current();
+  if (g->thread_locks == UINT32_MAX) throw Panic("LockOSThread nesting overflow");
+  g->thread_locks++;
+  if (!g->is_plain_thread()) g->own_machine = this_machine();
+}
+
+void unlock_os_thread() {
+  G* g = current();
+  if (g->thread_locks == 0 || --g->thread_locks != 0) return;
+  if (!g->is_plain_thread()) g->own_machine = nullptr;
 }
 
 int64_t num_goroutine() { return Runtime::get().num_goroutine(); }
@@ -112,6 +128,19 @@ void BlockingScope::enter() {
 BlockingScope::~BlockingScope() {
   M* m = this_machine();
   if (m && !m->own && !m->lane->hooks()) m->lane->exit_blocking(m);
+}
+
+CallbackScope::CallbackScope() {
+  M* m = this_machine();
+  if (!m || m->own || m->lane->hooks() || m->current->status.load(std::memory_order_relaxed) != Status::Syscall) return;
+  entered_ = true;
+  m->lane->exit_blocking(m);
+}
+
+[[gnu::noinline]] CallbackScope::~CallbackScope() {
+  if (!entered_) return;
+  M* m = this_machine();
+  m->lane->enter_blocking(m, __builtin_frame_address(0));
 }
 
 void for_each_processor_local(void (*visit)(void*, ProcessorLocal&), void* context) {

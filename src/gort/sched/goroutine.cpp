@@ -2,6 +2,9 @@
 
 #include "gort/base/errors.h"
 #include "gort/observe/contention.h"
+#include "gort/observe/latency.h"
+#include "gort/sched/choice.h"
+#include "gort/sched/preempt.h"
 #include "gort/sched/runtime.h"
 #include "gort/sched/world.h"
 
@@ -35,25 +38,27 @@ Outcome park_with(Unlock unlock, const ParkOptions& options) {
   }
   g->wait_reason.store(options.reason, std::memory_order_relaxed);
   g->waiting_on.store(options.on, std::memory_order_relaxed);
+  g->wait_since.store(coarse_now.load(std::memory_order_relaxed), std::memory_order_relaxed);
   g->status.store(Status::Waiting, std::memory_order_relaxed);
   bool measured = observe::contention_on.load(std::memory_order_relaxed);
   Nanos began = measured ? nanotime() : 0;
   bool timed = options.deadline != kForever;
-  if (m->p) count(m->p->counters.parks);
+  enter_runtime(m);
+  if (m->p) count(m->p->counters.parks[size_t(options.reason)]);
+  count(g->switches.parks[size_t(options.reason)]);
   unlock();
   // From here on g may be readied; it is safe because g->on_cpu is set until its stack is left.
   if (timed) [[unlikely]] {
-    if (g->own_machine) g->wait_deadline = options.deadline;
+    if (g->is_plain_thread()) g->wait_deadline = options.deadline;
     else g->timer.start(options.deadline, on_deadline, g, word >> 8);
   }
-  m->lane->leave(m, g);
+  leave_runtime(m->lane->leave(m, g));
   if (timed) [[unlikely]] {
-    if (g->own_machine) g->wait_deadline = kForever;
+    if (g->is_plain_thread()) g->wait_deadline = kForever;
     else g->timer.stop();
   }
   g->wait_reason.store(WaitReason::None, std::memory_order_relaxed);
   g->waiting_on.store(nullptr, std::memory_order_relaxed);
-  g->wait_since.store(0, std::memory_order_relaxed);
   if (measured) [[unlikely]] {
     observe::record_wait(options.reason, options.on, nanotime() - began, g->id.load(std::memory_order_relaxed));
   }
@@ -78,6 +83,15 @@ G* current() {
   M* m = this_machine();
   if (!m) [[unlikely]] m = Runtime::get().attach_thread(Runtime::get().native());
   return m->current;
+}
+
+G* current_to_wait() {
+  G* g = current();
+  if (!g) [[unlikely]] {
+    throw Fatal("gort: a signal handler or hook that runs while its thread's goroutine waits cannot wait itself; let it start a goroutine, "
+                "or use gort.signal.notify");
+  }
+  return g;
 }
 
 uint64_t begin_wait(G* g) {
@@ -115,13 +129,15 @@ Outcome park(void (*unlock)(void*), void* argument, const ParkOptions& options) 
 }
 
 void ready(G* g) {
+  observe::note_ready(g);
   g->status.store(Status::Runnable, std::memory_order_relaxed);
   M* m = this_machine();
-  if (m && m->p && m->lane == g->lane && (!g->own_machine || g->own_machine == m)) {
-    g->lane->enqueue_next(m, g);
-  } else {
-    g->lane->enqueue(g);
-  }
+  RuntimeScope inside(m);
+  // Goroutine 1 can go on at once on its own thread, beside others; in an explored run it waits for its turn, as only turns are repeatable.
+  bool in_turn = !g->own_machine || g->own_machine == m || (g->own_machine->keeps_processor && choice::exploring());
+  Lane* lane = g->lane.load(std::memory_order_relaxed);
+  if (m && m->p && m->lane == lane && in_turn) lane->enqueue_next(m, g);
+  else lane->enqueue(g);
 }
 
 void yield() {
@@ -130,11 +146,11 @@ void yield() {
     current();
     m = this_machine();
   }
-  m->lane->yield(m, m->current);
+  if (m->current) m->lane->yield(m, m->current);
 }
 
 Outcome sleep_until(Nanos deadline) {
-  begin_wait(current());
+  begin_wait(current_to_wait());
   return park(static_cast<SpinLock*>(nullptr), {.reason = WaitReason::Sleep, .deadline = deadline});
 }
 

@@ -14,6 +14,7 @@
 #include "gort/base/clock.h"
 #include "gort/fiber/fiber.h"
 #include "gort/sched/park.h"
+#include "gort/sched/switch_counts.h"
 #include "gort/sched/wait_reason.h"
 #include "gort/time/timer.h"
 
@@ -42,23 +43,38 @@ struct G {
   std::atomic<uint64_t> id{0};
   std::atomic<WaitReason> wait_reason{WaitReason::None};
   std::atomic<const void*> waiting_on{nullptr};
-  std::atomic<Nanos> wait_since{0};
+  std::atomic<Nanos> wait_since{0};       // of the present wait, to 10 ms; 0: not known (Runtime::note_waits)
+  std::atomic<Nanos> ready_at{0};         // observe/latency.h
+  std::atomic<uint64_t> cooled_wait{0};   // cooling.h: the last wait in which its stack gave memory back
   std::atomic<uint32_t> scan_word{0};     // world.h: epoch << 1 | being scanned
+  // world.h: not null while it is outside; then only the frames from here up may hold heap pointers, and they stay as they are.
+  std::atomic<const void*> outside_from{nullptr};
   std::atomic<uint8_t> requests{0};       // bits of Request: what somebody wants of this G at its next wait
 
   enum Request : uint8_t { kInterrupt = 1, kExit = 2, kDeadlock = 4 };
 
+  // --- fixed for life
+  Lane* home = nullptr;       // the lane that made it, pools it and owns lane_data
+  bool on_thread_stack = false;   // made for a plain thread: freed some time after it, while other Gs are only reused
+
+  // --- changed by the goroutine itself, in a hop (hop.h); whoever has claimed its wait may read it
+  std::atomic<Lane*> lane{nullptr};   // where it runs
+
   // --- fixed for an incarnation
-  Lane* lane = nullptr;
-  M* own_machine = nullptr;   // not null: this G is a plain thread, locked to it
+  M* own_machine = nullptr;   // not null: this G runs on that machine only: a plain thread, lock_os_thread, Lane::wait_with_thread
+  uint32_t thread_locks = 0;  // lock_os_thread, nested
   uint64_t parent_id = 0;
   RunGroup* group = nullptr;  // the run that it belongs to; null: ambient. Holds a reference
   bool system = false;
+  std::atomic<bool> preemptible{false};   // Attributes::preemptible
 
   // --- owner
   Fiber fiber;
   G* next = nullptr;          // link of the queue or list that it is in
   Waiter* fired = nullptr;
+  const Waiter* arms = nullptr;   // while a select waits: its arms, and how many; they lie on its stack
+  uint32_t arm_count = 0;
+  SwitchCounts<uint32_t> switches;  // read by anybody
   bool self_claimed = false;      // a request ended the wait before it began
   Nanos wait_deadline = kForever; // plain threads: how long to sleep
   std::atomic<bool> started{false};  // also read by a scan of stacks
@@ -70,6 +86,8 @@ struct G {
   void* body = nullptr;
   alignas(16) char body_storage[96];
   Timer timer;                // sleep and wait deadlines
+
+  bool is_plain_thread() const;   // lives on its own thread's stack, not on a fiber
 };
 
 }  // namespace gort

@@ -5,7 +5,9 @@
 #include <mutex>
 
 #include "gort/base/cpu.h"
+#include "gort/observe/latency.h"
 #include "gort/sched/choice.h"
+#include "gort/sched/preempt.h"
 #include "gort/sched/run_group.h"
 #include "gort/sched/runtime.h"
 #include "gort/sched/world.h"
@@ -14,15 +16,14 @@
 namespace gort {
 namespace {
 
-constexpr uint32_t kGlobalCheck = 61;    // every 61st slice looks at the global queue first
 constexpr uint32_t kFreeHigh = 64, kFreeLow = 32;
 constexpr uint64_t kIdBatch = 16;
 
 }  // namespace
 
 void notify_own(M* t) {
+  t->own_ready.store(true);   // first: see count_idle
   if (t->counted_idle.exchange(false)) Runtime::get().machine_active();
-  t->own_ready.store(true, std::memory_order_release);
   t->attention.store(true, std::memory_order_release);
   t->wake.set();
 }
@@ -40,30 +41,54 @@ Lane::Lane(const char* name, size_t stack_size, LaneHooks* hooks) : name_(name),
 
 // ---------------------------------------------------------------- goroutines
 
-G* Lane::new_goroutine() {
+// Gives g a stack of the size if it has none or one of another.
+void Lane::provide_stack(G* g, size_t size) {
+  if (g->fiber.stack.low) {
+    if (g->fiber.stack.size() + kStackGuard == size) [[likely]] return;
+    stacks_.give_back(std::exchange(g->fiber.stack, {}));
+  }
+  try {
+    g->fiber.stack = stacks_.take(size);
+  } catch (...) {
+    std::lock_guard hold(lock_);
+    keep_locked(g);
+    throw;
+  }
+}
+
+void Lane::keep_locked(G* g) {
+  g->next = free_;
+  free_ = g;
+  free_count_++;
+}
+
+G* Lane::new_goroutine(size_t stack_size) {
   M* m = this_machine();
+  RuntimeScope inside(m);
   P* p = m && m->lane == this ? m->p : nullptr;
   G* g = nullptr;
   if (p && p->free) {
     g = p->free;
     p->free = g->next;
-    p->free_count--;
+    count(p->free_count, uint32_t(-1));
   } else {
     std::lock_guard hold(lock_);
-    g = free_;
-    if (g) {
+    if ((g = free_)) {
       free_ = g->next;
       free_count_--;
+      if (free_least_ > free_count_) free_least_ = free_count_;
+    } else if ((g = cold_)) {
+      cold_ = g->next;
     }
   }
   if (!g) {
     g = new G;
-    g->lane = this;
-    g->fiber.stack = stacks_.take();
+    g->home = this;
+    g->lane.store(this, std::memory_order_relaxed);
+    g->status.store(Status::Dead, std::memory_order_relaxed);
     Runtime::get().register_goroutine(g);
-  } else if (!g->fiber.stack.low) {
-    g->fiber.stack = stacks_.take();
   }
+  provide_stack(g, stack_size ? stack_size : stacks_.stack_size());
   uint64_t id;
   if (p) {
     if (p->next_id == p->last_id) {
@@ -83,9 +108,12 @@ G* Lane::new_goroutine() {
   g->self_claimed = false;
   g->started.store(false, std::memory_order_relaxed);
   g->system = false;
+  g->preemptible.store(false, std::memory_order_relaxed);
+  g->switches.clear();
   g->group = m && m->current ? m->current->group : nullptr;
   if (g->group) g->group->add();
   g->scan_word.store(world::current_epoch() << 1, std::memory_order_relaxed);
+  g->outside_from.store(hooks_ ? g->fiber.stack.high : nullptr, std::memory_order_relaxed);
   return g;
 }
 
@@ -93,31 +121,35 @@ void Lane::fiber_main(void* argument) {
   G* g = static_cast<G*>(argument);
   finish_switch(g->fiber);
   M* m = this_machine();
-  if (LaneHooks* hooks = g->lane->hooks()) hooks->switched(m, g);
-  g->lane->clear_left(m);
+  Lane* lane = g->lane.load(std::memory_order_relaxed);
+  if (LaneHooks* hooks = lane->hooks()) hooks->switched(m, g);
+  lane->clear_left(m);
+  leave_runtime(m);
   g->entry(g);
   m = this_machine();
-  g->lane->finish(m, g);
+  enter_runtime(m);
+  g->home->finish(m, g);
 }
 
 void Lane::start(G* g) {
   prepare(g->fiber, fiber_main, g);
+  observe::note_ready(g);
   g->status.store(Status::Runnable, std::memory_order_relaxed);
   M* m = this_machine();
+  RuntimeScope inside(m);
   if (m && m->p && m->lane == this) enqueue_next(m, g);
   else enqueue(g);
 }
 
 void Lane::discard(G* g) {
   M* m = this_machine();
+  RuntimeScope inside(m);
   if (m && m->lane == this && m->p) count(m->p->counters.ends);
   else loose_ends_.fetch_add(1, std::memory_order_relaxed);
   g->status.store(Status::Dead, std::memory_order_relaxed);
   if (RunGroup* group = std::exchange(g->group, nullptr)) group->remove();
   std::lock_guard hold(lock_);
-  g->next = free_;
-  free_ = g;
-  free_count_++;
+  keep_locked(g);
 }
 
 void Lane::finish(M* m, G* g) {
@@ -125,32 +157,61 @@ void Lane::finish(M* m, G* g) {
   else loose_ends_.fetch_add(1, std::memory_order_relaxed);
   g->status.store(Status::Dead, std::memory_order_relaxed);
   if (RunGroup* group = std::exchange(g->group, nullptr)) group->remove();
-  m = this_machine();
-  leave(m, g);
+  if (std::exchange(g->thread_locks, 0) != 0) {
+    g->own_machine = nullptr;
+    m->retiring = true;
+    m->attention.store(true, std::memory_order_relaxed);   // to the loop, which ends
+  }
+  (void)leave(m, g);
   __builtin_unreachable();
 }
 
 void Lane::free_goroutine(M* m, G* g) {
+  if (!stacks_.is_usual(g->fiber.stack)) [[unlikely]] stacks_.give_back(std::exchange(g->fiber.stack, {}));
   P* p = m->p;
   if (!p) {
     std::lock_guard hold(lock_);
-    g->next = free_;
-    free_ = g;
-    free_count_++;
+    keep_locked(g);
     return;
   }
   g->next = p->free;
   p->free = g;
-  if (++p->free_count < kFreeHigh) return;
+  count(p->free_count);
+  if (p->free_count < kFreeHigh) return;
   std::lock_guard hold(lock_);
   while (p->free_count > kFreeLow) {
     G* moved = p->free;
     p->free = moved->next;
-    p->free_count--;
-    moved->next = free_;
-    free_ = moved;
-    free_count_++;
+    count(p->free_count, uint32_t(-1));
+    keep_locked(moved);
   }
+}
+
+// Last in, first out: those that nobody has needed since the last call are at the end of the list.
+void Lane::cool_stacks() {
+  constexpr uint32_t kLongest = 10'000;   // a walk under the lock; whoever has so many coming and going is not idle
+  G* idle = nullptr;
+  {
+    std::lock_guard hold(lock_);
+    uint32_t needed = free_count_ - free_least_;
+    if (free_least_ != 0 && needed <= kLongest) {
+      G** link = &free_;
+      for (uint32_t i = 0; i < needed; i++) link = &(*link)->next;
+      idle = std::exchange(*link, nullptr);
+      free_count_ = needed;
+    }
+    free_least_ = free_count_;
+  }
+  if (!idle) return;
+  G* last = idle;
+  for (G* g = idle; g; g = g->next) {
+    if (g->fiber.stack.low) drop_memory(g->fiber.stack);
+    release_sanitizer_state(g->fiber);
+    last = g;
+  }
+  std::lock_guard hold(lock_);
+  last->next = cold_;
+  cold_ = idle;
 }
 
 void Lane::enqueue(G* g) {
@@ -174,7 +235,7 @@ void Lane::push_global(G* g) {
 void Lane::enqueue_next(M* m, G* g) {
 #ifdef GORT_DEBUG_TIER
   // Force migration: through the global queue, where any machine may pick it up. A plain thread's own G must not be lost there.
-  if (!g->own_machine && m->p->random.below(2) == 0) {
+  if (!g->own_machine && !choice::exploring() && m->p->random.below(2) == 0) {
     enqueue(g);
     return;
   }
@@ -195,40 +256,70 @@ void Lane::overflow(M* m, G* g) {
   ensure_machine_for_work();
 }
 
+void Lane::give_up_slice(M* m, G* g, bool by_signal) {
+  enter_runtime(m);
+  if (m->p) count(by_signal ? m->p->counters.preempt_signal : m->p->counters.preempt_call);
+  count(by_signal ? g->switches.preempt_signal : g->switches.preempt_call);
+  g->status.store(Status::Runnable, std::memory_order_relaxed);
+  push_global(g);
+  leave_runtime(leave(m, g));
+}
+
 // Go's Gosched uses the global queue; ours the local tail: the same order on one P, and no lock.
 void Lane::yield(M* m, G* g) {
-  world::safe_point();
+  if (world::safe_point()) m = this_machine();
+  let_others(m, g);
+}
+
+void Lane::let_others(M* m, G* g) {
+  enter_runtime(m);
   P* p = m->p;
   if (!p) {
-    if (g->own_machine && !m->keeps_processor) {
+    if (g->is_plain_thread() && !m->keeps_processor) {
       if (hooks_) hooks_->relax(m);
       else sched_yield();
+      leave_runtime(m);
       return;
     }
-    if (!g->own_machine || !acquire_processor(m)) {
-      // The P was taken while g was in foreign code: it waits for its turn.
+    if (!g->is_plain_thread() || !acquire_processor(m)) {
+      // The P was taken while g was in foreign code, or computed for too long: it waits for its turn.
       g->status.store(Status::Runnable, std::memory_order_relaxed);
       push_global(g);
-      leave(m, g);
+      leave_runtime(leave(m, g));
       return;
     }
     p = m->p;
   }
   count(p->counters.yields);
+  count(g->switches.yields);
   Nanos due = p->timers.next();
   if (p->queue.empty() && global_.size() == 0 && due == 0 && !m->attention.load(std::memory_order_relaxed)) {
     count(p->tick);
+    leave_runtime(m);
     return;
   }
   g->status.store(Status::Runnable, std::memory_order_relaxed);
   if (!p->queue.push_tail(g)) overflow(m, g);
-  leave(m, g);
+  leave_runtime(leave(m, g));
+}
+
+// The next of this P's queue. Goroutines that ready each other for ever, each the other's runnext, share one time slice, as in Go: when it is over
+// the next of them goes to the end of the queue. Go's sysmon ends it by preempting one; ours sets chain_over, which the Python lane can hear too.
+G* Lane::take_local(M* m) {
+  P* p = m->p;
+  if (choice::exploring()) return choice::take(p);
+  if (p->chain_over.load(std::memory_order_relaxed)) [[unlikely]] {
+    p->chain_over.store(false, std::memory_order_relaxed);
+    G* next = p->queue.take_next();
+    if (next && !p->queue.push_tail(next)) overflow(m, next);
+  }
+  return p->queue.pop();
 }
 
 // What this P would run next, if that needs nothing but a switch; else null, and the loop decides.
-G* Lane::next_here(M* m) {
+[[gnu::always_inline]] inline G* Lane::next_here(M* m) {
   P* p = m->p;
-  if (!p || m->attention.load(std::memory_order_relaxed) || world::stop_flag.load(std::memory_order_relaxed)) return nullptr;
+  if (!p || m->attention.load(std::memory_order_relaxed) || world::wanted.load(std::memory_order_relaxed) != 0) return nullptr;
   uint64_t tick = p->tick.load(std::memory_order_relaxed);
   if (tick % kGlobalCheck == 0 && global_.size() != 0) return nullptr;
   if (tick % 16 == 0) {
@@ -246,30 +337,36 @@ G* Lane::next_here(M* m) {
   return g;
 }
 
-void Lane::arrive(G* g) {
+[[gnu::always_inline]] inline M* Lane::arrive(G* g) {
   M* m = this_machine();
   if (hooks_) hooks_->switched(m, g);
   clear_left(m);
+  return m;
 }
 
-void Lane::leave(M* m, G* g) {
-  if (g->own_machine) {
+M* Lane::leave(M* m, G* g) {
+  if (g->is_plain_thread()) {
     wait_for_own(m, g);
-    return;
+    return m;
   }
-  if (hooks_) hooks_->slice_ended(m, g);
+  if ((hooks_ && hooks_->slice_ended(m, g)) || g->thread_locks != 0) [[unlikely]] {
+    wait_with_thread(m, g);
+    return m;
+  }
   G* next = next_here(m);
   bool dying = g->status.load(std::memory_order_relaxed) == Status::Dead;
   if (next == g) {
     g->status.store(Status::Running, std::memory_order_relaxed);
+    observe::note_running(m, g);
     count(m->p->tick);
-    return;
+    return m;
   }
   m->left = g;
   if (next) {
     next->status.store(Status::Running, std::memory_order_relaxed);
     next->on_cpu.store(true, std::memory_order_relaxed);
     next->started.store(true, std::memory_order_relaxed);
+    observe::note_running(m, next);
     m->current = next;
     m->running.store(next, std::memory_order_relaxed);
     count(m->p->tick);
@@ -285,7 +382,7 @@ void Lane::leave(M* m, G* g) {
     }
     switch_fiber(m->exceptions, g->fiber, m->scheduler);
   }
-  arrive(g);
+  return g->lane.load(std::memory_order_relaxed)->arrive(g);   // another lane after a hop
 }
 
 }  // namespace gort

@@ -34,9 +34,12 @@ class LaneHooks {
   virtual void give_way(M* m) = 0;        // every Options::give_way: lets other threads have the GIL if they would not get it else
   virtual void switched(M* m, G* to) = 0; // after a stack switch, on to's stack; to null: the scheduler stack
   virtual bool lendable(G* g) = 0;        // may a waiting plain thread run it
-  virtual void slice_ended(M* m, G* g) = 0;  // g leaves the CPU of a pool machine (bookkeeping for lendable)
+  virtual bool slice_ended(M* m, G* g) = 0;  // g leaves the CPU (bookkeeping for lendable). True: only together with its thread
   virtual bool in_foreign_code(G* g) = 0; // any thread: g is running but holds no interpreter lock
   virtual void seen_blocked(G* g) = 0;    // g was found in foreign code for long; GIL held
+  virtual void end_slice(G* g) = 0;       // makes g, which computes on another machine, yield soon if that can be had; GIL held
+  virtual void leaving(G* g) = 0;         // g, at its own call, is about to hop away; does not return if the interpreter has ended under it
+  // Of these three m is a plain thread that is at home in this lane; after a hop it may wait in another one.
   virtual bool interrupted(M* m) = 0;     // a plain thread's wait: serve OS signals; true: the wait must end
   virtual bool others_may_wake(M* m) = 0; // deadlock check: is there any foreign thread alive that might call us
   virtual void deadlocked(M* m) = 0;      // nobody can wake anybody; goroutine 1 will be told next
@@ -53,13 +56,17 @@ class Lane {
   StackPool& stacks() { return stacks_; }
 
   // --- goroutines
-  G* new_goroutine();                       // from a free list or fresh; has a stack; status Idle
+  // From a free list or fresh; has a stack, of the pool's size or of another. Throws std::bad_alloc.
+  G* new_goroutine(size_t stack_size = 0);
   void discard(G* g);                       // undoes new_goroutine
   void start(G* g);                         // Idle -> Runnable, runs next here or through the global queue
   void enqueue(G* g);                       // a Runnable goroutine of this lane, from any thread
   void enqueue_next(M* m, G* g);            // runs next on m's P. REQUIRES: m is the caller's, of this lane, with a P
   void yield(M* m, G* g);
-  void leave(M* m, G* g);                   // gives the CPU away; returns when g runs again
+  void let_others(M* m, G* g);              // yield without a safe point
+  [[nodiscard]] M* leave(M* m, G* g);       // gives the CPU away; returns when g runs again, on which machine. REQUIRES: inside (preempt.h)
+  // To the end of the global queue. by_signal: counted as preempt_signal, else preempt_call. REQUIRES: g is on its fiber.
+  void give_up_slice(M* m, G* g, bool by_signal);
   [[noreturn]] void finish(M* m, G* g);     // end of a fiber
 
   // --- machines
@@ -73,7 +80,7 @@ class Lane {
   void exit_blocking(M* m);
 
   // --- from sysmon and the runtime
-  void watch(Nanos now);
+  Nanos watch(Nanos now);                   // returns how long sysmon may pause before it looks again
   bool has_work() const;
   bool quiet() const;                       // nothing runs, nothing is queued, no timer
   Nanos next_timer() const;
@@ -81,6 +88,10 @@ class Lane {
   void resize(int procs, uint64_t seed);    // REQUIRES: the world is stopped (native), or nothing runs
   void stop_machines();                     // ends and joins all pool machines that are idle; others end when they become idle
   void trim();                              // frees pooled goroutines' memory
+  void appoint_timekeeper();                // if there is none and should be
+  void cool_stacks();                       // sysmon: gives back the memory of stacks that nobody has needed since the last call
+  void cool_waiting(std::vector<G*> waiting);   // sysmon: the next machine in the loop does it (cooling.h). REQUIRES: a lane with hooks
+  bool has_warm_stacks() const { return free_count_ != 0; }   // a look, for sysmon
   void after_fork_in_child(M* self);        // fork.cpp
 
   struct Totals {
@@ -105,47 +116,70 @@ class Lane {
   int idle_machines() const { return idle_machines_count_.load(std::memory_order_relaxed); }
   int machine_count() const { return machine_count_.load(std::memory_order_relaxed); }
 
-  void attach_thread_machine(M* m);
-  void detach_thread_machine(M* m);
+  void attach_machine(M* m);
+  bool disown(M* m);                        // the ending thread's machine is no longer the lane's; false: stop_machines has it
+  void detach_machine(M* m);
 
   // The number of goroutines of this lane that are alive.
   int64_t live() const;
 
  private:
+  friend struct LayoutAccess;               // layout.h
+
+  static constexpr uint32_t kGlobalCheck = 61;   // every 61st slice looks at the global queue first
+
   static void fiber_main(void* g);
   void clear_left(M* m);                    // the goroutine whose stack was left a moment ago may now be run by others
   G* next_here(M* m);
+  G* take_local(M* m);
   G* find_runnable(M* m);
   G* steal(M* m, bool take_next);
+  G* search_victims(M* m);
   G* take_global(M* m, bool batch);
   int run_timers(M* m, Nanos now);
   void execute(M* m, G* g);
-  void arrive(G* g);
+  M* arrive(G* g);
   void idle(M* m);
   bool try_takeover(M* m, P* p, uint64_t tick);
+  bool watch_chain(P* p, Nanos now);        // true: its owner must go through the loop
+  bool watch_native(P* p, M* owner, Nanos now);   // true: its goroutine was asked to end its slice, and has not heard yet
+  bool watch_hog(P* p, M* owner, Nanos now);      // likewise
+  void watch_foreign_code(P* p, M* owner, Nanos now);
+  void withdraw_question(P* p);
+  size_t change_processors(int procs, uint64_t seed);   // how many there were
+  struct Hogs {
+    int all = 0, asked = 0;                 // to yield
+  };
+  Hogs count_hogs();
+  bool hog_must_wait(Nanos now, Hogs hogs) const;
+  void end_longest_slice();
   void overflow(M* m, G* g);
   void give_processor_locked(M* m, P* p);
   P* pop_idle_processor_locked();
   void push_idle_processor_locked(P* p);
   M* pop_idle_machine_locked(bool pool_only);
-  void hand_over_orphan(P* p);
   void serve_takeover(M* m);
   void remove_idle_machine_locked(M* m);
   M* new_machine_locked();
   void push_global(G* g);
   void give_way(M* m);
+  void serve_cooling(M* m);
   struct Heir {
     M* m = nullptr;
     bool fresh = false;                     // its thread is still to be started
   };
   Heir take_machine_locked(bool pool_only);
+  Heir hand_over_orphan_locked(P* p);
   void set_going(Heir heir);                // REQUIRES: lock_ is not held
   void start_own(M* m, M* home);
   void launch(M* m);
   bool start_machine(bool spinning);
   void reset_spinning(M* m);
   void free_goroutine(M* m, G* g);
+  void keep_locked(G* g);
+  void provide_stack(G* g, size_t size);
   void wait_for_own(M* m, G* g);
+  void wait_with_thread(M* m, G* g);
   static void* machine_main(void* m);
 
   const char* const name_;
@@ -157,10 +191,16 @@ class Lane {
   P* idle_processors_ = nullptr;          // guarded by lock_
   M* idle_machines_ = nullptr;            // guarded by lock_, last in first out
   std::vector<M*> machines_;              // guarded by lock_
-  M* timekeeper_ = nullptr;               // guarded by lock_: the idle machine that sleeps until keep_until_
+  // The idle machine that sleeps until keep_until_. Invariant: while a P is idle and a timer is armed there is one, or a machine is awake in the
+  // loop and will be it, or sysmon looks. Guarded by lock_.
+  M* timekeeper_ = nullptr;
   Nanos keep_until_ = 0;                  // guarded by lock_
   G* free_ = nullptr;                     // guarded by lock_
-  uint32_t free_count_ = 0;               // guarded by lock_
+  std::atomic<uint32_t> free_count_{0};   // guarded by lock_
+  uint32_t free_least_ = 0;               // guarded by lock_; of free_count_ since the last cool_stacks
+  G* cold_ = nullptr;                     // guarded by lock_: free as well; their stacks hold no memory
+  std::vector<G*> to_cool_;               // guarded by lock_
+  std::atomic<bool> cooling_wanted_{false};
   ProcessorTable processors_;             // [0, active_) are in use
   std::atomic<size_t> active_{0};         // changed with the world stopped
 
@@ -172,7 +212,7 @@ class Lane {
   std::atomic<uint64_t> loose_spawns_{0}, loose_ends_{0};   // by machines without a P
   std::atomic<bool> probing_{false};      // one takeover attempt is outstanding
   Nanos probe_after_ = 0;                 // sysmon only: back-off after a failed attempt
-  Nanos probe_delay_ = 0;                 // sysmon only
+  Nanos hogged_at_ = 0;                   // sysmon only: the last takeover from a hog
   uint64_t seen_failures_ = 0;            // sysmon only
 };
 

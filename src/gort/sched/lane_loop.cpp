@@ -2,11 +2,14 @@
 
 #include <sched.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <mutex>
 
 #include "gort/base/cpu.h"
+#include "gort/observe/latency.h"
 #include "gort/sched/choice.h"
+#include "gort/sched/cooling.h"
 #include "gort/sched/lane.h"
 #include "gort/sched/runtime.h"
 #include "gort/sched/world.h"
@@ -14,20 +17,33 @@
 
 namespace gort {
 namespace {
-constexpr uint32_t kGlobalCheck = 61;
 constexpr int kStealRounds = 4;
 constexpr Nanos kContestedAcquire = 500 * kMicrosecond;  // the GIL took so long to get: somebody else holds it
+
+// m is about to sleep. Who readies its goroutine says so (own_ready) before it looks whether m counts as idle: one of the two sees the other.
+// Else goroutine 1 could be told of a deadlock while this thread is about to go on and to wake it.
+void count_idle(M* m) {
+  m->counted_idle.store(true);
+  if (m->own_ready.load() && m->counted_idle.exchange(false)) return;
+  Runtime::get().machine_idle(m);
+}
 }  // namespace
 
 void Lane::run(M* m) {
   bool looked = false;   // this machine just gave its P back for want of work
   for (;;) {
     m->attention.store(false, std::memory_order_relaxed);
+    if (!hooks_) world::enter(m);   // a stop may take m->p (gomaxprocs): only a mutator may look at it
+    if (m->preempt.load(std::memory_order_relaxed)) world::withdraw_preemption(m);   // the slice is over
     if (hooks_) {
+      m->hog_since.store(0, std::memory_order_relaxed);
+      m->hog_asked.store(false, std::memory_order_relaxed);
       serve_takeover(m);   // also if this machine is to end: the lane has one probe at a time
       if (m->give_way.load(std::memory_order_relaxed)) give_way(m);
+      if (cooling_wanted_.load(std::memory_order_relaxed)) serve_cooling(m);
     }
     if (m->handed && !m->p) enqueue(std::exchange(m->handed, nullptr));   // the P was taken since
+    if (m->spinning && !m->p) reset_spinning(m);   // likewise; whoever leaves as a spinning one keeps others from being woken for ever
     if (m->own) {
       if (m->own_ready.load(std::memory_order_acquire)) break;
       if (hooks_ && hooks_->interrupted(m)) {
@@ -35,16 +51,15 @@ void Lane::run(M* m) {
         uint64_t word = g->wait_word.load(std::memory_order_relaxed);
         if (claim(g, word >> 8, Outcome::Interrupted)) break;
       }
+    } else if (m->retiring) {
+      if (m->p) hand_off(m, nullptr);
+      return;
     } else if (m->ending.load(std::memory_order_acquire) && !m->p) {
       return;
     }
     if (!m->p && (looked || !acquire_processor(m))) {
       idle(m);
       continue;
-    }
-    if (!hooks_) {
-      world::enter(m);
-      if (!m->p) continue;   // a stop that we waited for took it (gomaxprocs)
     }
     G* g = m->handed ? std::exchange(m->handed, nullptr) : find_runnable(m);
     looked = !g && !m->p;
@@ -54,21 +69,48 @@ void Lane::run(M* m) {
       start_own(m, g->own_machine);
       continue;
     }
-    if (m->own && hooks_ && !hooks_->lendable(g)) {
-      hand_off(m, g);
-      continue;
+    if (m->own && hooks_) {
+      Runtime::get().start_sysmon();   // the end of a run stops it
+      if (!hooks_->lendable(g)) {
+        hand_off(m, g);
+        continue;
+      }
     }
     execute(m, g);
   }
   // A plain thread's own goroutine goes on, on this very stack. Whoever was to run here next must not wait for its next wait.
+  if (m->spinning) reset_spinning(m);
   if (m->handed) enqueue(std::exchange(m->handed, nullptr));
   m->own_ready.store(false, std::memory_order_relaxed);
   m->current = m->own;
   m->running.store(m->own, std::memory_order_relaxed);
   m->own->status.store(Status::Running, std::memory_order_relaxed);
+  observe::note_running(m, m->own);
   if (m->p) {
     count(m->p->tick);
     if (!m->keeps_processor) hand_off(m, nullptr);
+  }
+}
+
+void Lane::cool_waiting(std::vector<G*> waiting) {
+  {
+    std::lock_guard hold(lock_);
+    to_cool_ = std::move(waiting);
+  }
+  cooling_wanted_.store(true, std::memory_order_relaxed);
+  start_machine(false);   // none idle: somebody comes through the loop soon
+}
+
+void Lane::serve_cooling(M* m) {
+  cooling_wanted_.store(false, std::memory_order_relaxed);
+  std::vector<G*> waiting;
+  {
+    std::lock_guard hold(lock_);
+    waiting.swap(to_cool_);
+  }
+  while (!waiting.empty()) {
+    cooling::cool(*this, waiting);
+    hooks_->relax(m);
   }
 }
 
@@ -81,7 +123,7 @@ void Lane::give_way(M* m) {
 
 void Lane::wait_for_own(M* m, G* g) {
   bool timed = g->wait_deadline != kForever;
-  if (hooks_ && !timed) {
+  if (hooks_ && !timed && g->thread_locks == 0) {
     m->current = nullptr;
     m->running.store(nullptr, std::memory_order_relaxed);
     run(m);
@@ -91,10 +133,12 @@ void Lane::wait_for_own(M* m, G* g) {
   m->current = nullptr;
   m->running.store(nullptr, std::memory_order_relaxed);
   uint64_t ticket = g->wait_word.load(std::memory_order_relaxed) >> 8;
+#ifdef GORT_DEBUG_TIER
+  if (ticket % 64 == 0) usleep(1000);   // whoever ends the wait goes idle before this thread does
+#endif
   for (;;) {
     if (!timed) {
-      m->counted_idle.store(true);
-      Runtime::get().machine_idle(m);
+      count_idle(m);
     }
     if (hooks_) hooks_->release(m);
     FutexResult result = m->wake.wait(g->wait_deadline);
@@ -104,14 +148,51 @@ void Lane::wait_for_own(M* m, G* g) {
     if (m->own_ready.load(std::memory_order_acquire)) break;
     if (result == FutexResult::TimedOut && claim(g, ticket, Outcome::TimedOut)) break;
     // A goroutine that claimed the wait but has not readied us yet will; until then go on waiting.
-    if (hooks_ && hooks_->interrupted(m) && claim(g, ticket, Outcome::Interrupted)) break;
+    LaneHooks* home = g->home->hooks();
+    if (home && home->interrupted(m) && claim(g, ticket, Outcome::Interrupted)) break;
   }
   m->own_ready.store(false, std::memory_order_relaxed);
   m->attention.store(false, std::memory_order_relaxed);
   m->current = g;
   m->running.store(g, std::memory_order_relaxed);
   g->status.store(Status::Running, std::memory_order_relaxed);
+  observe::note_running(m, g);
   if (m->keeps_processor && !m->p) acquire_processor(m);
+}
+
+// g cannot leave its thread, so the thread waits with it (Go's stoplockedm), and is set going by whoever readies g or takes it from a
+// queue. To a scan of stacks it has left the CPU. REQUIRES: g->own_machine is set since before g could be readied, or others need the GIL
+// to run g and the caller has it.
+void Lane::wait_with_thread(M* m, G* g) {
+  if (!g->own_machine) g->own_machine = m;   // lock_os_thread has set it, and others may be reading it
+  if (m->p) hand_off(m, nullptr);
+  count_idle(m);
+  if (hooks_) {
+    hooks_->switched(m, nullptr);
+    hooks_->release(m);
+  } else {
+    __builtin_unwind_init();
+    g->fiber.sp = world::below_frame(__builtin_frame_address(0));
+    g->on_cpu.store(false, std::memory_order_release);
+    world::leave(m);
+  }
+  do {
+    m->wake.wait(kForever);
+    m->wake.reset();
+  } while (!m->own_ready.load(std::memory_order_acquire));
+  if (hooks_) {
+    hooks_->acquire(m);
+  } else {
+    world::enter(m);
+    if (world::resume_scan_wanted(g)) world::scan_before_resume(g);
+    g->on_cpu.store(true, std::memory_order_relaxed);
+  }
+  if (m->counted_idle.exchange(false)) Runtime::get().machine_active();
+  m->own_ready.store(false, std::memory_order_relaxed);
+  if (g->thread_locks == 0) g->own_machine = nullptr;
+  g->status.store(Status::Running, std::memory_order_relaxed);
+  if (hooks_) hooks_->switched(m, g);
+  if (!m->p) acquire_processor(m);   // none idle: beside those who have one, as after a call of foreign code
 }
 
 void Lane::execute(M* m, G* g) {
@@ -119,10 +200,13 @@ void Lane::execute(M* m, G* g) {
   for (int spins = 0; g->on_cpu.load(std::memory_order_acquire); spins++) {
     if (spins < 100) cpu_relax();
     else if (hooks_) hooks_->relax(m);
-    else sched_yield();
+    else {
+      world::safe_point();   // after a hop from a lane with hooks, that machine may wait for the GIL, whose holder may wait for us
+      sched_yield();
+    }
   }
   if (!m->p) {
-    // relax let go of the GIL and the P was taken meanwhile
+    // relax let go of the GIL, or a stop was in force, and the P was taken meanwhile
     enqueue(g);
     return;
   }
@@ -130,6 +214,7 @@ void Lane::execute(M* m, G* g) {
   g->status.store(Status::Running, std::memory_order_relaxed);
   g->on_cpu.store(true, std::memory_order_relaxed);
   g->started.store(true, std::memory_order_relaxed);
+  observe::note_running(m, g);
   m->current = g;
   m->running.store(g, std::memory_order_relaxed);
   count(m->p->tick);
@@ -199,10 +284,22 @@ G* Lane::steal(M* m, bool take_next) {
     }
     count(m->p->counters.steals);
     count(m->p->counters.stolen, got);
+    m->p->steal_log.record(victim->local.id, got, batch[got - 1]->id.load(std::memory_order_relaxed),
+                           m->p->tick.load(std::memory_order_relaxed));
     for (uint32_t j = 0; j + 1 < got; j++) m->p->queue.push_tail(batch[j]);
     return batch[got - 1];
   }
   return nullptr;
+}
+
+G* Lane::search_victims(M* m) {
+  P* p = m->p;
+  count(p->counters.steal_searches);
+  Nanos began = observe::latency_since.load(std::memory_order_relaxed) != 0 ? nanotime() : 0;
+  G* g = nullptr;
+  for (int round = 0; round < kStealRounds && !g && m->p; round++) g = steal(m, round == kStealRounds - 1);
+  if (began != 0 && m->p == p) count(p->counters.steal_nanos, uint64_t(nanotime() - began));
+  return g;
 }
 
 void Lane::reset_spinning(M* m) {
@@ -220,7 +317,7 @@ G* Lane::find_runnable(M* m) {
     if (Nanos due = p->timers.next(); due != 0) run_timers(m, nanotime());
     G* g = nullptr;
     if (p->tick.load(std::memory_order_relaxed) % kGlobalCheck == 0) g = take_global(m, false);
-    if (!g) g = p->queue.pop();
+    if (!g) g = take_local(m);
     if (!g) g = take_global(m, true);
     if (!g && active_ > 1) {
       int busy = int(active_) - idle_count_.load(std::memory_order_relaxed);
@@ -229,7 +326,7 @@ G* Lane::find_runnable(M* m) {
           m->spinning = true;
           spinning_.fetch_add(1, std::memory_order_seq_cst);
         }
-        for (int round = 0; round < kStealRounds && !g && m->p; round++) g = steal(m, round == kStealRounds - 1);
+        g = search_victims(m);
         if (!m->p) return nullptr;   // a stop took it during a pause
       }
     }
@@ -247,12 +344,11 @@ G* Lane::find_runnable(M* m) {
       // Whoever made work since the last look saw us spinning and woke nobody: look again after saying that we stopped.
       m->spinning = false;
       spinning_.fetch_sub(1, std::memory_order_seq_cst);
-      for (size_t i = 0; i < active_; i++) {
-        if (processors_[i]->queue.empty()) continue;
-        if (!acquire_processor(m)) break;
+      bool work = global_.size() != 0;
+      for (size_t i = 0; i < active_ && !work; i++) work = !processors_[i]->queue.empty();
+      if (work && acquire_processor(m)) {
         m->spinning = true;
         spinning_.fetch_add(1, std::memory_order_seq_cst);
-        break;
       }
       if (m->p) continue;
     }
@@ -261,15 +357,12 @@ G* Lane::find_runnable(M* m) {
 }
 
 void Lane::idle(M* m) {
+  if (m->spinning) reset_spinning(m);   // its P was taken while it looked; asleep it looks for nothing
   Runtime& runtime = Runtime::get();
   Nanos until = kForever;
   {
     std::lock_guard hold(lock_);
     if (m->p || m->takeover) return;
-    if (m->spinning) {   // its P was taken while it looked for work
-      m->spinning = false;
-      spinning_.fetch_sub(1, std::memory_order_seq_cst);
-    }
     if (m->own ? m->own_ready.load(std::memory_order_acquire) : m->ending.load(std::memory_order_acquire)) return;
     if (global_.size() != 0 && idle_processors_) {
       give_processor_locked(m, pop_idle_processor_locked());
@@ -287,8 +380,7 @@ void Lane::idle(M* m) {
     idle_machines_count_.fetch_add(1, std::memory_order_relaxed);
   }
   if (!hooks_) world::leave(m);
-  m->counted_idle.store(true);
-  runtime.machine_idle(m);
+  count_idle(m);
   if (hooks_) hooks_->release(m);
   FutexResult result = m->wake.wait(until);
   if (hooks_) {
@@ -298,12 +390,17 @@ void Lane::idle(M* m) {
   }
   if (m->counted_idle.exchange(false)) runtime.machine_active();
   m->wake.reset();
-  std::lock_guard hold(lock_);
-  if (m->idle) remove_idle_machine_locked(m);
-  if (timekeeper_ == m) timekeeper_ = nullptr;
-  if (result == FutexResult::TimedOut && !m->p && idle_processors_) {
-    give_processor_locked(m, pop_idle_processor_locked());
+  coarse_now.store(nanotime(), std::memory_order_relaxed);
+  bool kept_time;
+  {
+    std::lock_guard hold(lock_);
+    kept_time = timekeeper_ == m;
+    if (m->idle) remove_idle_machine_locked(m);
+    if (result == FutexResult::TimedOut && !m->p && idle_processors_) {
+      give_processor_locked(m, pop_idle_processor_locked());
+    }
   }
+  if (kept_time && !m->p) appoint_timekeeper();
 }
 
 // sysmon found a P whose machine seems to sit in foreign code; we hold the GIL now and can find out.
@@ -320,6 +417,8 @@ void Lane::serve_takeover(M* m) {
   bool contested = m->acquire_wait > uint64_t(kContestedAcquire);
   if (m->p || (contested && !m->takeover_force) || !try_takeover(m, target, tick)) {
     failed_takeovers_.fetch_add(1, std::memory_order_relaxed);
+  } else if (m->takeover_crowded) {
+    end_longest_slice();
   }
   probing_.store(false, std::memory_order_release);
 }

@@ -1,20 +1,39 @@
 // Machines and Ps of a lane: starting, handing over, taking away, resizing, ending. Contract and invariants: lane.h.
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <mutex>
-#include <system_error>
 #include <utility>
 
 #include "gort/base/errors.h"
-#include "gort/sched/choice.h"
 #include "gort/sched/lane.h"
+#include "gort/sched/preempt.h"
 #include "gort/sched/runtime.h"
+#include "gort/sched/stack_overflow.h"
+#include "gort/sched/stop_signal.h"
 #include "gort/sched/world.h"
 #include "gort/sched/world_internal.h"
 
 namespace gort {
+namespace {
+
+// Go's checkmcount. Plain threads count too.
+void check_machine_count() {
+  int count = 0;
+  Runtime::get().for_each_lane([&](Lane& lane) { count += lane.machine_count(); });
+  int limit = Runtime::get().max_machines.load(std::memory_order_relaxed);
+  if (count < limit) return;
+  std::fprintf(stderr, "runtime: program exceeds %d-thread limit\nfatal error: thread exhaustion\n", limit);
+  std::_Exit(2);
+}
+
+}  // namespace
 
 // ---------------------------------------------------------------- lists (under lock_)
 
@@ -37,16 +56,14 @@ P* Lane::pop_idle_processor_locked() {
 }
 
 M* Lane::pop_idle_machine_locked(bool pool_only) {
-  M** link = &idle_machines_;
-  while (*link && pool_only && (*link)->own) link = &(*link)->next_idle;
-  M* m = *link;
-  if (!m) return nullptr;
-  *link = m->next_idle;
-  m->next_idle = nullptr;
-  m->idle = false;
-  idle_machines_count_.fetch_sub(1, std::memory_order_relaxed);
-  if (timekeeper_ == m) timekeeper_ = nullptr;
-  return m;
+  M* found = nullptr;
+  for (M* m = idle_machines_; m; m = m->next_idle) {
+    if (pool_only && m->own) continue;
+    found = m;
+    if (m != timekeeper_) break;   // the timekeeper only if there is no other
+  }
+  if (found) remove_idle_machine_locked(found);
+  return found;
 }
 
 void Lane::remove_idle_machine_locked(M* m) {
@@ -56,11 +73,13 @@ void Lane::remove_idle_machine_locked(M* m) {
     m->next_idle = nullptr;
     m->idle = false;
     idle_machines_count_.fetch_sub(1, std::memory_order_relaxed);
+    if (timekeeper_ == m) timekeeper_ = nullptr;
     return;
   }
 }
 
 M* Lane::new_machine_locked() {
+  check_machine_count();
   M* m = new M;
   m->lane = this;
   m->id = Runtime::get().next_machine_id();
@@ -74,10 +93,13 @@ M* Lane::new_machine_locked() {
 
 void* Lane::machine_main(void* argument) {
   M* m = static_cast<M*>(argument);
+  stack_overflow::watch_this_thread();
   set_this_machine(m);
+  m->os_id = gettid();
   m->exceptions = thread_exception_globals();
   describe_thread(m->scheduler);
   Lane* lane = m->lane;
+  if (!lane->hooks_) world::unblock_stop_signal();
   if (lane->hooks_) {
     Nanos before = nanotime();
     lane->hooks_->machine_start(m);
@@ -86,7 +108,12 @@ void* Lane::machine_main(void* argument) {
   lane->run(m);
   if (!lane->hooks_) world::leave(m);
   if (lane->hooks_) lane->hooks_->machine_stop(m);
+  bool retired = m->retiring && lane->disown(m);
   Runtime::get().machine_idle(m);
+  if (retired) {
+    pthread_detach(m->thread);
+    Runtime::get().retire(nullptr, m);
+  }
   return nullptr;
 }
 
@@ -114,13 +141,19 @@ void Lane::give_processor_locked(M* m, P* p) {
 void Lane::launch(M* m) {
   Runtime::get().start_sysmon();
   Runtime::get().machine_active();
-  // Signals of the program are served by its own threads.
+  // Signals of the program are served by its own threads. A fault is the thread's own: blocked, it would kill without asking a handler.
   sigset_t all, before;
   sigfillset(&all);
+  for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) sigdelset(&all, fault);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int error = pthread_create(&m->thread, nullptr, machine_main, m);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (error) throw std::system_error(error, std::generic_category(), "gort: cannot start a thread");
+  if (error) {   // Go's newosproc: what was to run there would never run
+    std::fprintf(stderr, "runtime: failed to create new OS thread (have %d already; errno=%d)\nfatal error: newosproc\n",
+                 machine_count() - 1, error);
+    std::_Exit(2);
+  }
+  m->launched.store(true, std::memory_order_release);
 }
 
 bool Lane::start_machine(bool spinning) {
@@ -128,7 +161,11 @@ bool Lane::start_machine(bool spinning) {
   {
     std::lock_guard hold(lock_);
     P* p = pop_idle_processor_locked();
-    if (!p) return false;
+    if (!p) {
+      // Under the lock: whoever makes a P idle later, and finds nobody looking, is not misled by this claim.
+      if (spinning) spinning_.fetch_sub(1, std::memory_order_seq_cst);
+      return false;
+    }
     heir = take_machine_locked(false);
     heir.m->spinning = spinning;
     give_processor_locked(heir.m, p);
@@ -142,7 +179,7 @@ void Lane::ensure_machine_for_work() {
   if (idle_count_.load(std::memory_order_seq_cst) == 0 || spinning_.load(std::memory_order_seq_cst) != 0) return;
   int none = 0;
   if (!spinning_.compare_exchange_strong(none, 1, std::memory_order_seq_cst)) return;
-  if (!start_machine(true)) spinning_.fetch_sub(1, std::memory_order_seq_cst);
+  start_machine(true);
 }
 
 bool Lane::acquire_processor(M* m) {
@@ -195,6 +232,7 @@ void Lane::start_own(M* m, M* home) {
 
 void Lane::enter_blocking(M* m, void* stack) {
   m->current->status.store(Status::Syscall, std::memory_order_relaxed);
+  RuntimeScope inside(m);
   P* p = m->p;
   m->blocked_p = p;
   m->p = nullptr;
@@ -211,42 +249,39 @@ void Lane::exit_blocking(M* m) {
   // First of all: a stop may be looking at this stack.
   world::enter(m);
   m->stopped_sp.store(nullptr, std::memory_order_release);
+  enter_runtime(m);
   P* p = std::exchange(m->blocked_p, nullptr);
   uint32_t mine = m->blocked_syscall;
   if (p && p->syscall.compare_exchange_strong(mine, mine + 1, std::memory_order_seq_cst)) {
     m->p = p;
     g->status.store(Status::Running, std::memory_order_relaxed);
+    leave_runtime(m);
     return;
   }
-  if (acquire_processor(m)) {
-    g->status.store(Status::Running, std::memory_order_relaxed);
+  if (p) count(g->switches.foreign_calls);
+  if (!acquire_processor(m) && !g->own_machine) {
+    g->status.store(Status::Runnable, std::memory_order_relaxed);
+    enqueue(g);
+    leave_runtime(leave(m, g));
     return;
   }
-  g->status.store(Status::Runnable, std::memory_order_relaxed);
-  if (g->own_machine) {
-    g->status.store(Status::Running, std::memory_order_relaxed);
-    return;
-  }
-  enqueue(g);
-  leave(m, g);
+  g->status.store(Status::Running, std::memory_order_relaxed);
+  leave_runtime(m);
 }
 
-// ---------------------------------------------------------------- sysmon's part
-
-bool Lane::has_work() const {
-  if (global_.size() != 0) return true;
-  Nanos now = 0;
-  for (size_t i = 0; i < active_; i++) {
-    P* p = processors_[i];
-    if (!p->queue.empty()) return true;
-    Nanos due = p->timers.next();
-    if (due != 0) {
-      if (!now) now = nanotime();
-      if (due <= now) return true;
-    }
+// p has been taken from a machine that is in foreign code or computes, and goes to somebody who can use it: to heir.m, or to nobody.
+Lane::Heir Lane::hand_over_orphan_locked(P* p) {
+  if (p->queue.empty() && global_.size() == 0 && p->timers.next() == 0) {
+    push_idle_processor_locked(p);
+    return {nullptr, false};
   }
-  return false;
+  Heir heir = take_machine_locked(true);
+  give_processor_locked(heir.m, p);
+  hand_offs_.fetch_add(1, std::memory_order_relaxed);
+  return heir;
 }
+
+// ---------------------------------------------------------------- timers
 
 Nanos Lane::next_timer() const {
   Nanos least = 0;
@@ -257,101 +292,18 @@ Nanos Lane::next_timer() const {
   return least;
 }
 
-bool Lane::quiet() const {
-  return size_t(idle_count_.load()) == active_ && global_.size() == 0 && next_timer() == 0;
-}
-
-// With the GIL held by m: the P's owner cannot be inside the scheduler. It may have moved on since sysmon looked.
-bool Lane::try_takeover(M* m, P* p, uint64_t tick) {
-  std::lock_guard hold(lock_);
-  M* owner = p->owner.load(std::memory_order_acquire);
-  if (!owner || owner == m || p->idle || p->tick.load(std::memory_order_relaxed) != tick) return false;
-  G* g = owner->running.load(std::memory_order_acquire);
-  if (!g || !hooks_->in_foreign_code(g)) return false;
-  owner->p = nullptr;
-  give_processor_locked(m, p);
-  hooks_->seen_blocked(g);
-  takeovers_.fetch_add(1, std::memory_order_relaxed);
-  return true;
-}
-
-// What sysmon does for this lane at each of its rounds.
-void Lane::watch(Nanos now) {
-  const Options& options = Runtime::get().options;
-  if (uint64_t failures = failed_takeovers_.load(std::memory_order_relaxed); failures != seen_failures_) {
-    seen_failures_ = failures;
-    probe_after_ = now + options.probe_back_off;
-  }
-  for (size_t i = 0; i < active_; i++) {
-    P* p = processors_[i];
-    M* owner = p->owner.load(std::memory_order_acquire);
-    if (!owner) continue;
-    if (!hooks_) {
-      uint32_t syscall = p->syscall.load(std::memory_order_acquire);
-      if (syscall % 2 == 0) continue;
-      if (p->seen_syscall != syscall) {
-        p->seen_syscall = syscall;
-        p->seen_at = now;
-        continue;
-      }
-      bool others_idle = spinning_.load() + idle_count_.load() > 0;
-      if (p->queue.empty() && others_idle && now - p->seen_at < options.time_slice) continue;
-      if (!p->syscall.compare_exchange_strong(syscall, syscall + 1, std::memory_order_seq_cst)) continue;
-      hand_over_orphan(p);
-      continue;
-    }
-    if (now - p->gave_way_at.load(std::memory_order_relaxed) >= options.give_way) {
-      owner->give_way.store(true, std::memory_order_relaxed);
-      owner->attention.store(true, std::memory_order_release);
-    }
-    uint64_t tick = p->tick.load(std::memory_order_relaxed);
-    G* g = owner->running.load(std::memory_order_acquire);
-    bool foreign = g && hooks_->in_foreign_code(g);
-    if (tick != p->seen_tick || !g) {
-      p->seen_tick = tick;
-      p->seen_at = now;
-      p->foreign_since = foreign ? now : 0;
-      continue;
-    }
-    if (!foreign) p->foreign_since = 0;
-    else if (p->foreign_since == 0) p->foreign_since = now;
-    bool blocked = foreign && now - p->foreign_since >= options.foreign_takeover;
-    bool hog = !foreign && now - p->seen_at >= options.time_slice;
-    bool force = hog || (foreign && now - p->foreign_since >= 2 * options.probe_back_off);
-    if ((!blocked && !hog) || now < probe_after_ || !has_work()) continue;
-    if (probing_.exchange(true, std::memory_order_acq_rel)) continue;
-    Heir heir;
-    {
-      std::lock_guard hold(lock_);
-      heir = take_machine_locked(true);
-      heir.m->takeover = p;
-      heir.m->takeover_tick = tick;
-      heir.m->takeover_force = force;
-    }
-    set_going(heir);
-  }
-  // Timers that nobody looks after (their P is stuck in a long slice).
-  if (idle_count_.load() > 0 && has_work()) ensure_machine_for_work();
-}
-
-// The P of a machine that blocks in a BlockingScope goes to somebody who can use it.
-void Lane::hand_over_orphan(P* p) {
-  Heir heir;
+// Go's sysmon starts an M for timers that are late; so does a timekeeper that leaves without a P.
+void Lane::appoint_timekeeper() {
   {
     std::lock_guard hold(lock_);
-    if (p->queue.empty() && global_.size() == 0 && p->timers.next() == 0) {
-      push_idle_processor_locked(p);
-      return;
-    }
-    heir = take_machine_locked(true);
-    give_processor_locked(heir.m, p);
+    if (timekeeper_ || next_timer() == 0) return;
   }
-  hand_offs_.fetch_add(1, std::memory_order_relaxed);
-  set_going(heir);
+  start_machine(false);
 }
 
 void Lane::add_timer(Timer* timer, Nanos when, void (*function)(void*, uint64_t), void* argument, uint64_t sequence) {
   M* m = this_machine();
+  RuntimeScope inside(m);
   P* p = m && m->lane == this && m->p ? m->p : processors_[0];
   p->timers.insert(timer, when, function, argument, sequence);
   if (m && m->p == p) return;   // its owner looks at it before it idles
@@ -366,6 +318,11 @@ void Lane::add_timer(Timer* timer, Nanos when, void (*function)(void*, uint64_t)
 // ---------------------------------------------------------------- size and end
 
 void Lane::resize(int procs, uint64_t seed) {
+  size_t before = change_processors(procs, seed);
+  for (size_t i = active_; i < before; i++) processors_[0]->timers.take_all(processors_[i]->timers);
+}
+
+size_t Lane::change_processors(int procs, uint64_t seed) {
   std::lock_guard hold(lock_);
   while (processors_.size() < size_t(procs)) {
     P* p = new P;
@@ -389,6 +346,7 @@ void Lane::resize(int procs, uint64_t seed) {
     p = next;
   }
   idle_processors_ = kept;
+  for (P* p : processors_) p->queue.set_shared(active_ > 1);
   for (size_t i = before; i < active_; i++) push_idle_processor_locked(processors_[i]);
   for (size_t i = active_; i < before; i++) {
     P* p = processors_[i];
@@ -396,10 +354,11 @@ void Lane::resize(int procs, uint64_t seed) {
     if (uint32_t s = p->syscall.load(); s % 2) p->syscall.compare_exchange_strong(s, s + 1);
     if (M* owner = p->owner.load()) {
       p->owner.store(nullptr);
-      owner->p = nullptr;
+      if (owner->p == p) owner->p = nullptr;
       owner->attention.store(true);
     }
   }
+  return before;
 }
 
 void Lane::stop_machines() {
@@ -408,10 +367,11 @@ void Lane::stop_machines() {
     std::lock_guard hold(lock_);
     for (M* m : machines_) {
       if (m->own || m->running.load(std::memory_order_acquire)) continue;   // abandoned in foreign code: ends by itself later
+      if (m->ending.load(std::memory_order_relaxed)) continue;              // another thread ends it
       m->ending.store(true, std::memory_order_release);
       ended.push_back(m);
+      if (m->idle) remove_idle_machine_locked(m);   // nobody may give it work or rely on its keeping time
     }
-    std::erase_if(machines_, [](M* m) { return m->ending.load(std::memory_order_relaxed); });
   }
   for (M* m : ended) {
     m->attention.store(true);
@@ -419,13 +379,15 @@ void Lane::stop_machines() {
     m->wake.set();
   }
   M* self = this_machine();
-  if (hooks_ && self) hooks_->release(self);
+  LaneHooks* held = self ? self->lane->hooks() : nullptr;   // whoever is to end may be waiting for the GIL, in either lane
+  if (held) held->release(self);
   for (M* m : ended) {
+    while (!m->launched.load(std::memory_order_acquire)) sched_yield();   // another thread is just starting it
     pthread_join(m->thread, nullptr);
-    machine_count_.fetch_sub(1, std::memory_order_relaxed);
-    delete m;
+    detach_machine(m);            // not before: it runs what it has found yet, and stops of the world wait for it
+    Runtime::get().retire(nullptr, m);   // a stop of the world may have it on its list
   }
-  if (hooks_ && self) hooks_->acquire(self);
+  if (held) held->acquire(self);
 }
 
 void Lane::trim() {
@@ -442,8 +404,10 @@ void Lane::trim() {
   {
     std::lock_guard hold(lock_);
     lists.push_back(std::exchange(free_, nullptr));
-    free_count_ = 0;
+    lists.push_back(std::exchange(cold_, nullptr));
+    free_count_ = free_least_ = 0;
     for (P* p : processors_) {
+      if (!p->idle && p->local.id < active_) continue;   // its owner still runs: the collector's worker, or somebody abandoned
       lists.push_back(std::exchange(p->free, nullptr));
       p->free_count = 0;
     }
@@ -454,9 +418,7 @@ void Lane::trim() {
     for (G* list : lists) {
       while (list) {
         G* next = list->next;
-        list->next = free_;
-        free_ = list;
-        free_count_++;
+        keep_locked(list);
         list = next;
       }
     }
@@ -471,17 +433,25 @@ int64_t Lane::live() const {
 }
 
 Lane::Totals Lane::totals() const {
-  return {hand_offs_.load(),        takeovers_.load(),    failed_takeovers_.load(),
-          machines_started_.load(), loose_spawns_.load(), loose_ends_.load()};
+  return {hand_offs_.load(),           takeovers_.load(),    failed_takeovers_.load(), machines_started_.load(),
+          loose_spawns_.load(), loose_ends_.load()};
 }
 
-void Lane::attach_thread_machine(M* m) {
+bool Lane::disown(M* m) {
+  std::lock_guard hold(lock_);
+  if (m->ending.load(std::memory_order_relaxed)) return false;
+  std::erase(machines_, m);
+  machine_count_.fetch_sub(1, std::memory_order_relaxed);
+  return true;
+}
+
+void Lane::attach_machine(M* m) {
   std::lock_guard hold(lock_);
   machines_.push_back(m);
   machine_count_.fetch_add(1, std::memory_order_relaxed);
 }
 
-void Lane::detach_thread_machine(M* m) {
+void Lane::detach_machine(M* m) {
   std::lock_guard hold(lock_);
   std::erase(machines_, m);
   machine_count_.fetch_sub(1, std::memory_order_relaxed);

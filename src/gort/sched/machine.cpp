@@ -1,6 +1,7 @@
 #include "gort/sched/machine.h"
 
 #include "gort/sched/lane.h"
+#include "gort/sched/preempt.h"
 
 namespace gort {
 namespace {
@@ -34,10 +35,17 @@ void set_this_machine(M* m) {
 #else
 [[gnu::noinline, gnu::noipa]]
 #endif
-ProcessorLocal* processor_local() {
+ProcessorPin::ProcessorPin() {
   asm volatile("" ::: "memory");
   M* m = machine;
-  return m && m->p && !m->lane->hooks() ? &m->p->local : nullptr;
+  if (!m || m->lane->hooks()) return;
+  if (!m->inside.load(std::memory_order_relaxed)) {
+    inside_ = &m->inside;
+    enter_runtime(m);
+  }
+  if (m->p) local_ = &m->p->local;
 }
+
+bool has_processor() { return ProcessorPin().local() != nullptr; }
 
 }  // namespace gort

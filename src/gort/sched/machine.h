@@ -30,32 +30,46 @@ struct M {
   P* blocked_p = nullptr;        // the P left behind by a BlockingScope
   uint32_t blocked_syscall = 0;
   int mutator_depth = 0;
+  bool retiring = false;         // its goroutine ended while it was locked to the thread: the thread ends too
   uint64_t acquire_wait = 0;     // ns the last hooks->acquire took
 
   // --- fixed
   int id = 0;
+  int os_id = 0;                 // the kernel's number of the thread, for those who look from outside
   Lane* lane = nullptr;
   G* own = nullptr;              // not null: a plain thread
   pthread_t thread{};
   void* lane_data = nullptr;     // the lane hooks' (Python: thread state of the scheduler stack)
 
   // --- shared
+  // preempt.h: whether the thread is in code that uses its P (false: in the goroutine's own code), and sysmon's wish to have that P.
+  std::atomic<bool> inside{true};
+  std::atomic<bool> retake{false};
+  std::atomic<bool> preempt{false};        // the goroutine has had its time slice
+  std::atomic<bool> stop_sent{false};      // a stop signal of ours is on its way (stop_signal.h)
   Event wake;                              // set by who gives it a P, readies own, or wants it to end
   std::atomic<bool> attention{false};      // go to the scheduler loop at the next switch
   std::atomic<bool> give_way{false};       // the loop is to let other threads have the GIL for a moment
   std::atomic<bool> own_ready{false};
   std::atomic<uint32_t> mutator{0};        // world.h: 0 outside, 1 inside
   std::atomic<void*> stopped_sp{nullptr};  // where it stands while it waits in a stop
+  std::atomic<bool> launched{false};       // `thread` is known
   std::atomic<bool> ending{false};
   std::atomic<bool> counted_idle{false};   // not in Runtime's count of active machines
   std::atomic<G*> running{nullptr};        // what sysmon and dumps see of `current`
   P* takeover = nullptr;                   // guarded by the lane's lock: probe this P's owner (Python lane)
   uint64_t takeover_tick = 0;
   bool takeover_force = false;
+  bool takeover_hog = false;               // its goroutine computes; else it is in foreign code
+  bool takeover_crowded = false;           // another hog is to leave its thread for it
+  std::atomic<Nanos> hog_since{0};         // its goroutine goes on without the P that was taken from it then
+  std::atomic<bool> hog_seen{false};       // and computes: it was seen with the GIL, so it is not just in foreign code
+  std::atomic<bool> hog_asked{false};      // to yield
   M* next_idle = nullptr;                  // guarded by the lane's lock
   bool idle = false;                       // guarded by the lane's lock
-  bool timekeeper = false;                 // guarded by the lane's lock
 };
+
+inline bool G::is_plain_thread() const { return own_machine && own_machine->own == this; }
 
 // The calling thread's M, null if it has none. Opaque to the optimiser: a goroutine may continue on another thread.
 M* this_machine();

@@ -51,8 +51,12 @@ class Channel;
 enum class Outcome : uint8_t { Pending = 0, Fired, TimedOut, Interrupted, Exit, Deadlock };
 
 // current returns the calling goroutine. A plain OS thread that has none becomes one (native lane, locked to the thread).
-// Never null. Not cached across anything that may park.
+// Null only where current_to_wait throws. Not cached across anything that may park.
 G* current();
+
+// current_to_wait is current for a caller that is about to wait. Throws Fatal where a thread runs code between two goroutines: a Python
+// signal handler while goroutine 1 waits, an audit hook. Nothing can wait there. Call it before anything is changed.
+G* current_to_wait();
 
 // Waiter: one entry in one wait queue (Go's sudog). A select has one per arm, all with the same G and ticket.
 // Owned by the waiting goroutine's stack; its links are guarded by the lock of the queue that it is in.

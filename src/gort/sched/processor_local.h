@@ -1,10 +1,11 @@
 // What other layers keep per P: the heap's allocation cache and barrier buffer, the pools' private slots.
 //
-// A native goroutine owns its P's slots between two points at which it may park, yield or stop at a safe point; so code that makes
-// none of these calls uses them without a lock. Threads without a native P (Python goroutines, plain threads) get null and use the layer's
-// own shared, locked instance.
+// A native goroutine owns its P's slots while it has them pinned (ProcessorPin) and uses them without a lock; a P may be taken from a
+// goroutine that computes for too long. Threads without a native P (Python goroutines, plain threads) get null and use the
+// layer's own shared, locked instance.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 namespace gort {
@@ -17,8 +18,26 @@ struct ProcessorLocal {
 
 inline constexpr uint32_t kMaxProcs = 1024;
 
-// processor_local returns the slots of the native P that the caller runs on, or null.
-ProcessorLocal* processor_local();
+// ProcessorPin: the slots of the native P that the caller runs on, or null, kept for its lifetime. REQUIRES: no park and no safe point
+// in between.
+class ProcessorPin {
+ public:
+  ProcessorPin();   // one call, beside the thread's own variable: every allocation asks
+  ~ProcessorPin() {
+    if (inside_) inside_->store(false, std::memory_order_release);
+  }
+  ProcessorPin(const ProcessorPin&) = delete;
+  ProcessorPin& operator=(const ProcessorPin&) = delete;
+
+  ProcessorLocal* local() const { return local_; }
+
+ private:
+  std::atomic<bool>* inside_ = nullptr;   // M::inside: a pin is a RuntimeScope (preempt.h)
+  ProcessorLocal* local_ = nullptr;
+};
+
+// has_processor tells whether the caller runs on a native P at this moment.
+bool has_processor();
 
 // for_each_processor_local visits every native P that exists or existed. REQUIRES: the world is stopped by the caller.
 void for_each_processor_local(void (*visit)(void* context, ProcessorLocal&), void* context);

@@ -19,12 +19,13 @@ void RunGroup::release() {
 }
 
 Outcome RunGroup::wait_empty(Nanos deadline) {
+  G* g = current_to_wait();
   lock_.lock();
   if (live() == 0) {
     lock_.unlock();
     return Outcome::Fired;
   }
-  Waiter waiter(current());
+  Waiter waiter(g);
   waiter_ = &waiter;
   Outcome outcome = park(&lock_, {.reason = WaitReason::Join, .on = this, .deadline = deadline});
   if (outcome != Outcome::Fired) {

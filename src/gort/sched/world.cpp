@@ -6,12 +6,15 @@
 
 #include "gort/base/cpu.h"
 #include "gort/base/futex.h"
+#include "gort/sched/choice.h"
 #include "gort/sched/runtime.h"
+#include "gort/sched/stop_signal.h"
 #include "gort/sched/world_internal.h"
 
 namespace gort::world {
 
 std::atomic<uint32_t> stop_flag{0};
+std::atomic<uint32_t> wanted{0};
 std::atomic<uint32_t> resume_epoch{0};
 
 namespace {
@@ -19,6 +22,7 @@ namespace {
 // stop_flag: 0 running, 1 stop wanted or in force, 2 the same with sleepers on the word.
 std::atomic<bool> stopping{false};        // taken by the one stopper
 std::atomic<M*> stopper{nullptr};
+Event somebody_stands;                    // wakes the stopper
 std::atomic<void (*)(void*, const StackRange&)> resume_visit{nullptr};
 std::atomic<void*> resume_context{nullptr};
 
@@ -41,21 +45,29 @@ std::vector<M*> machines() {
 [[gnu::noinline]] void stand_still(M* m) {
   __builtin_unwind_init();
   void* here = __builtin_frame_address(0);
-  // Below this frame address lie the spilled registers; a page's worth covers the frame itself.
-  m->stopped_sp.store(static_cast<char*>(here) - 256, std::memory_order_release);
+  m->stopped_sp.store(below_frame(here), std::memory_order_release);
   m->mutator.store(0, std::memory_order_seq_cst);
+  somebody_stands.set();
   wait_for_start();
   asm volatile("" ::: "memory");
 }
 
 StackRange range_of(M* m, const void* low) {
   G* g = m->running.load(std::memory_order_acquire);
-  if (g && !g->own_machine) return {g, low, g->fiber.stack.high};
+  if (g && !g->is_plain_thread()) return {g, low, g->fiber.stack.high};
   return {g, low, m->scheduler.stack.high};
 }
 
+// Who has ended is asked nothing else: its stack may be given back just now (Lane::trim).
 bool holds_native_frames(G* g) {
-  return !g->lane->hooks() && !g->own_machine && g->started.load(std::memory_order_relaxed) && g->status.load(std::memory_order_acquire) != Status::Dead;
+  return g->status.load(std::memory_order_acquire) != Status::Dead && g->started.load(std::memory_order_relaxed) &&
+         g->outside_from.load(std::memory_order_relaxed) != g->fiber.stack.high;
+}
+
+// What a scan looks at. REQUIRES: g is outside, or has left its stack.
+StackRange standing_part(G* g) {
+  const void* outside = g->outside_from.load(std::memory_order_acquire);
+  return {g, outside ? outside : g->fiber.sp, g->fiber.stack.high};
 }
 
 }  // namespace
@@ -70,14 +82,38 @@ void enter(M* m) {
   }
 }
 
-void leave(M* m) { m->mutator.store(0, std::memory_order_release); }
+void leave(M* m) {
+  m->mutator.store(0, std::memory_order_release);
+  if (stop_flag.load(std::memory_order_relaxed) != 0) [[unlikely]] somebody_stands.set();   // seen late, the stopper looks by itself
+}
 
-void safe_point_slow() {
-  M* m = this_machine();
-  if (!m || m->mutator.load(std::memory_order_relaxed) == 0 || stopper.load(std::memory_order_relaxed) == m) return;
+void stop_here(M* m) {
+  if (m->mutator.load(std::memory_order_relaxed) == 0 || stopper.load(std::memory_order_relaxed) == m) return;
+  if (stop_flag.load(std::memory_order_relaxed) == 0) return;
   stand_still(m);
   enter(m);
   m->stopped_sp.store(nullptr, std::memory_order_release);
+}
+
+void ask_preemption(M* m) {
+  if (!m->preempt.exchange(true, std::memory_order_relaxed)) wanted.fetch_add(1, std::memory_order_relaxed);
+}
+
+void withdraw_preemption(M* m) {
+  if (m->preempt.exchange(false, std::memory_order_relaxed)) wanted.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void safe_point_slow() {
+  M* m = this_machine();
+  if (!m) return;
+  stop_here(m);
+  G* g = m->current;
+  if (m->preempt.load(std::memory_order_relaxed)) {
+    withdraw_preemption(m);
+    if (g && !g->is_plain_thread() && !m->lane->hooks()) m->lane->give_up_slice(m, g, false);
+  } else if (g && choice::exploring()) {
+    choice::at_safe_point(m, g);
+  }
 }
 
 MutatorScope::MutatorScope() {
@@ -97,28 +133,61 @@ MutatorScope::~MutatorScope() {
   if (entered_) leave(m);
 }
 
+namespace {
+
+// Whether somebody runs; `interrupt`: and interrupts them, for some make no runtime calls.
+bool somebody_runs(const std::vector<M*>& others, bool interrupt) {
+  bool runs = false;
+  for (M* m : others) {
+    if (m->mutator.load(std::memory_order_seq_cst) == 0) continue;
+    runs = true;
+    if (!interrupt || m->lane->hooks()) continue;
+    m->lane->for_each_machine([&](M& alive) {
+      if (&alive == m && m->mutator.load(std::memory_order_relaxed) != 0) signal_mutator(m);
+    });
+  }
+  return runs;
+}
+
+// All are interrupted before the stopper sleeps, and it does not yield instead: with more threads than CPUs some have been put aside, and get one
+// only when those who run stand. (Asked one after the other, and with sched_yield, they were waited for 7 ms at the 99th percentile.)
+void wait_until_all_stand(const std::vector<M*>& others, Nanos began) {
+  while (nanotime() - began < kSignalAfter) {
+    if (!somebody_runs(others, false)) return;
+    cpu_relax();
+  }
+  while (somebody_runs(others, true)) {
+    Nanos again = nanotime() + kAgain;
+    for (;;) {
+      somebody_stands.reset();
+      if (!somebody_runs(others, false)) return;
+      if (somebody_stands.wait(again) == FutexResult::TimedOut) break;
+    }
+  }
+}
+
+}  // namespace
+
 Nanos stop(const char*) {
   Nanos began = nanotime();
   current();
-  M* self = this_machine();
   while (stopping.exchange(true, std::memory_order_acquire)) {
     safe_point();
     sched_yield();
   }
+  M* self = this_machine();
   stopper.store(self, std::memory_order_relaxed);
   stop_flag.store(1, std::memory_order_seq_cst);
-  for (M* m : machines()) {
-    if (m == self) continue;
-    for (int spins = 0; m->mutator.load(std::memory_order_seq_cst) != 0; spins++) {
-      if (spins < 200) cpu_relax();
-      else sched_yield();
-    }
-  }
+  wanted.fetch_add(1, std::memory_order_relaxed);
+  std::vector<M*> others = machines();
+  std::erase(others, self);
+  wait_until_all_stand(others, began);
   return nanotime() - began;
 }
 
 void start() {
   stopper.store(nullptr, std::memory_order_relaxed);
+  wanted.fetch_sub(1, std::memory_order_relaxed);
   uint32_t flag = stop_flag.exchange(0, std::memory_order_seq_cst);
   if (flag == 2) futex_wake(stop_flag, INT32_MAX);
   stopping.store(false, std::memory_order_release);
@@ -131,14 +200,15 @@ void for_each_stack(bool running_only, void (*visit)(void*, const StackRange&), 
     const void* low = m == self ? __builtin_frame_address(0) : m->stopped_sp.load(std::memory_order_acquire);
     if (!low || (m != self && m->mutator_depth == 0 && m->lane->hooks())) continue;
     StackRange range = range_of(m, low);
-    if (m == self) range.low = static_cast<const char*>(low) - 256;
+    if (m == self) range.low = below_frame(const_cast<void*>(low));
     visit(context, range);
     if (epoch && range.g) range.g->scan_word.store(epoch << 1, std::memory_order_release);
   }
   if (running_only) return;
   for (G* g : Runtime::get().all_goroutines()) {
-    if (!holds_native_frames(g) || g->on_cpu.load(std::memory_order_acquire)) continue;
-    visit(context, {g, g->fiber.sp, g->fiber.stack.high});
+    if (!holds_native_frames(g)) continue;
+    if (!g->outside_from.load(std::memory_order_acquire) && g->on_cpu.load(std::memory_order_acquire)) continue;
+    visit(context, standing_part(g));
     if (epoch) g->scan_word.store(epoch << 1, std::memory_order_release);
   }
 }
@@ -165,12 +235,11 @@ bool claim_scan(G* g, uint32_t epoch) {
 }  // namespace
 
 void scan_before_resume(G* g) {
+  if (g->lane.load(std::memory_order_relaxed)->hooks() && holds_native_frames(g)) return;   // no mutator runs it: those frames are scan_parked's
   uint32_t epoch = resume_epoch.load(std::memory_order_acquire);
   if (epoch == 0 || !claim_scan(g, epoch)) return;
   auto visit = resume_visit.load(std::memory_order_relaxed);
-  if (visit && holds_native_frames(g)) {
-    visit(resume_context.load(std::memory_order_relaxed), {g, g->fiber.sp, g->fiber.stack.high});
-  }
+  if (visit && holds_native_frames(g)) visit(resume_context.load(std::memory_order_relaxed), standing_part(g));
   g->scan_word.store(epoch << 1, std::memory_order_release);
 }
 
@@ -179,8 +248,9 @@ void scan_parked(uint32_t epoch, void (*visit)(void*, const StackRange&), void* 
     if (!holds_native_frames(g)) continue;
     // Running goroutines were visited during the stop, and none starts to run unvisited: whoever we can claim stands.
     if (!claim_scan(g, epoch)) continue;
-    while (g->on_cpu.load(std::memory_order_acquire)) cpu_relax();   // it is just leaving its stack
-    if (g->status.load(std::memory_order_acquire) != Status::Dead) visit(context, {g, g->fiber.sp, g->fiber.stack.high});
+    // It is just leaving its stack, or outside: then it may take its time.
+    while (g->on_cpu.load(std::memory_order_acquire) && !g->outside_from.load(std::memory_order_acquire)) cpu_relax();
+    if (g->status.load(std::memory_order_acquire) != Status::Dead) visit(context, standing_part(g));
     g->scan_word.store(epoch << 1, std::memory_order_release);
   }
 }

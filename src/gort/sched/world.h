@@ -12,6 +12,10 @@
 // Invariants: while stopped() no mutator runs and none starts; every native goroutine is either parked (its registers lie
 // on its stack above the saved sp), not started, or stopped at a safe point (its machine recorded sp after spilling
 // callee-saved registers). Never take the GIL, a foreign lock or a park while in mutator state.
+//
+// A goroutine on a lane with hooks is outside. One that hopped there (hop.h) has native frames below what it does now; they are
+// scanned from G::outside_from up at any time, since they do not change before it has hopped back and its native machine has
+// scanned it first.
 #pragma once
 
 #include <atomic>
@@ -25,13 +29,18 @@ struct G;
 
 namespace world {
 
-extern std::atomic<uint32_t> stop_flag;  // non-zero: a stop is wanted or in force
+extern std::atomic<uint32_t> stop_flag;   // non-zero: a stop is wanted or in force
+extern std::atomic<uint32_t> wanted;      // stops and ends of time slices (preempt.h) that somebody has asked for; safe points read this word only
 
 void safe_point_slow();
 
-// safe_point stops the calling mutator if a stop is wanted. Call from long native loops that make no runtime calls.
-inline void safe_point() {
-  if (stop_flag.load(std::memory_order_relaxed) != 0) [[unlikely]] safe_point_slow();
+// safe_point stops the calling mutator if a stop is wanted, and lets others run if its time slice is over. May park; no core lock is held.
+// Every runtime call that may park passes one first. Call it from long native loops that make no runtime calls.
+// True: the caller may have been moved to another machine.
+inline bool safe_point() {
+  if (wanted.load(std::memory_order_relaxed) == 0) [[likely]] return false;
+  safe_point_slow();
+  return true;
 }
 
 // MutatorScope: the calling thread may touch heap memory inside it. Nests; on a native goroutine it costs nothing
@@ -65,8 +74,8 @@ struct StackRange {
 // `running_only`: just those that were running (or are plain threads inside a MutatorScope); parked goroutines are left to scan_parked.
 void for_each_stack(bool running_only, void (*visit)(void* context, const StackRange&), void* context);
 
-// scan_parked visits, without a stop, every parked native goroutine whose scan epoch is not yet `epoch`, each of them held off
-// from running during its visit. A goroutine that resumes before it was visited is visited by its machine first, through the callback
+// scan_parked visits, without a stop, every goroutine with native frames that is parked or outside and whose scan epoch is not yet
+// `epoch`, each of them held off from running natively during its visit. A goroutine that resumes before it was visited is visited by its machine first, through the callback
 // set with set_resume_scan. Together: every goroutine's stack is visited exactly once per epoch.
 void scan_parked(uint32_t epoch, void (*visit)(void* context, const StackRange&), void* context);
 void set_resume_scan(uint32_t epoch, void (*visit)(void* context, const StackRange&), void* context);  // epoch 0: off

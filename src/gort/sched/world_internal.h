@@ -12,6 +12,16 @@ namespace gort::world {
 void enter(M* m);
 void leave(M* m);
 
+// Where a scan begins so that it sees the callee-saved registers that the function with this frame address has spilled.
+inline void* below_frame(void* frame_address) { return static_cast<char*>(frame_address) - 256; }
+
+// stop_here stands the calling mutator still until the world goes on. A stop may be over by now. Async-signal-safe.
+void stop_here(M* m);
+
+// ask_preemption asks m's goroutine to end its time slice at its next safe point; withdraw takes that back. Any thread.
+void ask_preemption(M* m);
+void withdraw_preemption(M* m);
+
 extern std::atomic<uint32_t> resume_epoch;   // non-zero: stacks are being scanned, see world::set_resume_scan
 
 // The epoch that new goroutines count as scanned in.

@@ -3,6 +3,7 @@
 namespace gort {
 
 void NotifyList::add(Place& place) {
+  current_to_wait();   // here and not in wait: a place in the list must not outlive its caller's frame
   place.list_ = this;
   place.waiting_ = place.notified_ = false;
   lock_.lock();

@@ -4,8 +4,10 @@
 
 #include "gort/base/cpu.h"
 #include "gort/base/errors.h"
+#include "gort/sched/choice.h"
 #include "gort/sched/go.h"
 #include "gort/sched/lane.h"
+#include "gort/sched/preempt.h"
 #include "gort/sync/semaphore.h"
 
 namespace gort {
@@ -21,8 +23,14 @@ bool may_spin(int spins) {
   static const bool several_cpus = num_cpu() > 1;
   if (spins >= kSpins || !several_cpus) return false;
   M* m = this_machine();
+  RuntimeScope inside(m);
   if (!m || !m->p || m->lane->hooks()) return false;
   return m->lane->processors() > m->lane->idle_processors() + m->lane->spinning() + 1 && m->p->queue.empty();
+}
+
+// In an explored run time decides nothing.
+bool waited_long(Nanos began) {
+  return choice::exploring() ? choice::below(8) == 0 : nanotime() - began > kStarvationThreshold;
 }
 
 }  // namespace
@@ -34,6 +42,7 @@ void Mutex::lock_or_throw() {
 
 Outcome Mutex::lock_slow(Nanos deadline) {
   if (has_passed(deadline)) return try_lock() ? Outcome::Fired : Outcome::TimedOut;
+  current_to_wait();
   Nanos wait_began = 0;
   bool starving = false;  // we are, for longer than the threshold
   bool awake = false;     // we hold the woken bit
@@ -65,7 +74,7 @@ Outcome Mutex::lock_slow(Nanos deadline) {
       give_up();
       return outcome;
     }
-    starving = starving || nanotime() - wait_began > kStarvationThreshold;
+    starving = starving || waited_long(wait_began);
     old = state_.load(std::memory_order_relaxed);
     if (old & kStarving) {
       // Handed over: unlocked, with us still counted as a waiter. Others only add themselves meanwhile, or take themselves out.

@@ -19,10 +19,12 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "gort/base/clock.h"
 #include "gort/sched/park.h"
+#include "gort/sched/world.h"
 
 namespace gort {
 
@@ -35,10 +37,12 @@ class Mutex {
   // lock parks the caller until it has the mutex. Wait reason: sync.Mutex.Lock.
   // A wait that the runtime ends throws what throw_outcome says; the mutex is not held then.
   void lock() {
+    world::safe_point();   // not behind the exchange, as in channel.cpp: nobody gives its slice away holding the mutex; explored schedules need it
     if (!try_fast()) [[unlikely]] lock_or_throw();
   }
   // lock_until is lock with an outcome: the mutex is held iff Fired. A deadline that has passed: tries once.
   [[nodiscard]] Outcome lock_until(Nanos deadline = kForever) {
+    world::safe_point();
     if (try_fast()) [[likely]] return Outcome::Fired;
     return lock_slow(deadline);
   }
@@ -54,6 +58,12 @@ class Mutex {
     int32_t held = kLocked;
     if (!state_.compare_exchange_strong(held, 0, std::memory_order_release, std::memory_order_relaxed)) [[unlikely]] unlock_slow(held);
   }
+
+  // For dumps: the goroutine that has it, 0 if that is not known. Known to those who say so, after locking and (0) before unlocking: the
+  // Python face does. The C++ face does not: finding out who one is costs as much as the lock itself.
+  uint64_t holder() const { return holder_.load(std::memory_order_relaxed); }
+  void note_holder(uint64_t goroutine) { holder_.store(goroutine, std::memory_order_relaxed); }
+  static size_t holder_offset() { return offsetof(Mutex, holder_); }   // for readers outside the process (layout.h)
 
   struct State {
     bool locked, woken, starving;
@@ -82,6 +92,7 @@ class Mutex {
 
   std::atomic<int32_t> state_{0};
   std::atomic<uint32_t> semaphore_{0};
+  std::atomic<uint64_t> holder_{0};
 };
 
 }  // namespace gort

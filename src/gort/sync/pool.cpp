@@ -124,7 +124,8 @@ Pool::Local& Pool::mine(uint32_t id) {
 }
 
 uint32_t Pool::my_id() {
-  ProcessorLocal* p = processor_local();
+  ProcessorPin pin;
+  ProcessorLocal* p = pin.local();
   if (!p) return kSharedId;
   uint32_t used = used_.load(std::memory_order_relaxed);
   while (used <= p->id && !used_.compare_exchange_weak(used, p->id + 1, std::memory_order_relaxed)) {}

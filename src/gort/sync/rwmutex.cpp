@@ -27,9 +27,10 @@ Outcome RWMutex::lock_shared_slow(uint64_t seen, Nanos deadline) {
     lock_.unlock();
     return Outcome::Fired;
   }
-  if (has_passed(deadline)) {
+  if (!g || has_passed(deadline)) {
     state_.fetch_sub(kReader, std::memory_order_relaxed);
     lock_.unlock();
+    current_to_wait();   // not before: the reader was counted already
     return Outcome::TimedOut;
   }
   Waiter w(g);
@@ -91,9 +92,9 @@ void RWMutex::unlock_shared_slow(uint64_t seen) {
 // --- writers
 
 Outcome RWMutex::lock_until(Nanos deadline) {
+  G* g = current_to_wait();
   Outcome outcome = writers_.lock_until(deadline);
   if (outcome != Outcome::Fired) return outcome;
-  G* g = current();
   lock_.lock();
   uint64_t before = state_.fetch_add(kEpoch + kWriter, std::memory_order_acq_rel);
   still_reading_ = uint32_t(before & kReaders);

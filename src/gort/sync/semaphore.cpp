@@ -98,7 +98,7 @@ bool try_semacquire(std::atomic<uint32_t>& semaphore) {
 
 Outcome semacquire(std::atomic<uint32_t>& semaphore, bool lifo, WaitReason reason, Nanos deadline, const void* on) {
   if (try_semacquire(semaphore)) return Outcome::Fired;
-  G* g = current();
+  G* g = current_to_wait();
   Bucket& bucket = bucket_of(&semaphore);
   for (;;) {
     bucket.lock.lock();

@@ -39,7 +39,7 @@ void WaitGroup::wake_all() {
 
 Outcome WaitGroup::wait_until(Nanos deadline) {
   if (state_.load(std::memory_order_acquire) >> 32 == 0) return Outcome::Fired;
-  G* g = current();
+  G* g = current_to_wait();
   lock_.lock();
   uint64_t old = state_.load(std::memory_order_acquire);
   bool late = has_passed(deadline);

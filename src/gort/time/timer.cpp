@@ -11,8 +11,10 @@ void Timer::start(Nanos when, void (*function)(void*, uint64_t), void* argument,
 }
 
 bool Timer::stop() {
-  TimerHeap* heap = heap_.load(std::memory_order_acquire);
-  return heap && heap->remove(this);
+  while (TimerHeap* heap = heap_.load(std::memory_order_acquire)) {
+    if (heap->remove(this)) return true;   // else it fired, or went to another heap
+  }
+  return false;
 }
 
 }  // namespace gort

@@ -2,6 +2,7 @@
 
 #include <mutex>
 #include <new>
+#include <utility>
 
 namespace gort {
 
@@ -72,6 +73,23 @@ bool TimerHeap::remove(Timer* timer) {
   publish();
   timer->heap_.store(nullptr, std::memory_order_release);
   return true;
+}
+
+void TimerHeap::take_all(TimerHeap& from) {
+  SpinLock* first = &lock_;
+  SpinLock* second = &from.lock_;
+  if (second < first) std::swap(first, second);
+  std::lock_guard hold_first(*first);
+  std::lock_guard hold_second(*second);
+  entries_.reserve(entries_.size() + from.entries_.size());   // nothing fails half done
+  for (Entry entry : from.entries_) {
+    entries_.push_back(entry);
+    sift_up(entries_.size() - 1);
+    entry.timer->heap_.store(this, std::memory_order_release);
+  }
+  from.entries_.clear();
+  from.publish();
+  publish();
 }
 
 int TimerHeap::run_due(Nanos now) {

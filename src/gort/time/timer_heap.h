@@ -27,6 +27,9 @@ class TimerHeap {
   // remove returns false if the timer is not (or no longer) in this heap.
   bool remove(Timer* timer);
 
+  // take_all moves the timers of another heap here. A stop of one of them meanwhile finds it in one of the two.
+  void take_all(TimerHeap& from);
+
   // run_due calls the functions of all timers with when <= now. Returns how many.
   int run_due(Nanos now);
 
@@ -36,6 +39,8 @@ class TimerHeap {
   void after_fork_in_child();
 
  private:
+  friend struct LayoutAccess;   // sched/layout.h
+
   struct Entry {
     Nanos when;
     Timer* timer;

@@ -133,4 +133,46 @@ BOOST_AUTO_TEST_CASE(trimmed_stacks_are_zero_again_and_counted_once) {
   BOOST_TEST(stack.low[100] == 0);
 }
 
+BOOST_AUTO_TEST_CASE(a_stack_of_another_size_is_a_mapping_of_its_own) {
+  StackPool pool(64 * 1024);
+  Stack usual = pool.take();
+  Stack large = pool.take(size_t(1) << 30);
+  BOOST_TEST(large.size() == (size_t(1) << 30) - kStackGuard);
+  large.low[0] = large.high[-1] = 1;
+  BOOST_TEST(pool.usage().own == 1u);
+  BOOST_TEST(pool.usage().reserved == 64u);
+  pool.give_back(large);
+  BOOST_TEST(pool.usage().own == 0u);
+  pool.give_back(usual);
+  BOOST_TEST(static_cast<void*>(pool.take().low) == static_cast<void*>(usual.low));
+}
+
+BOOST_AUTO_TEST_CASE(usage_tells_the_memory_in_use_and_the_deepest_stack) {
+  StackPool pool(64 * 1024);
+  Stack a = pool.take(), b = pool.take();
+  BOOST_TEST(pool.usage().resident == 0u);
+  a.high[-1] = 1;
+  b.high[-1] = b.high[-20'000] = 1;
+  StackPool::Usage usage = pool.usage();
+  BOOST_TEST(usage.stack_size == 64u * 1024);
+  BOOST_TEST(usage.resident == 3u * 4096);
+  BOOST_TEST(usage.high_water == 5u * 4096);
+  pool.give_back(b);
+  pool.trim();
+  BOOST_TEST(pool.usage().high_water == 4096u);
+}
+
+BOOST_AUTO_TEST_CASE(after_a_change_of_size_stacks_of_the_former_size_are_unmapped_as_they_come_back) {
+  StackPool pool(64 * 1024);
+  Stack former = pool.take();
+  pool.set_size(128 * 1024);
+  Stack now = pool.take();
+  BOOST_TEST(now.size() == 128u * 1024 - kStackGuard);
+  BOOST_TEST(pool.usage().own == 1u);
+  former.low[0] = 1;
+  pool.give_back(former);
+  BOOST_TEST(pool.usage().own == 0u);
+  pool.give_back(now);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -58,6 +58,32 @@ BOOST_AUTO_TEST_CASE(the_last_started_runs_first_and_the_others_in_order) {
   gomaxprocs(before);
   BOOST_TEST(order == (std::vector<int>{9, 0, 1, 2, 3, 4, 5, 6, 7, 8}), boost::test_tools::per_element());
 }
+
+// sysmon's first look at a queue was taken for the end of a slice, since it had not looked for long: the last started then ran last
+BOOST_AUTO_TEST_CASE(the_last_started_runs_first_also_after_a_long_rest) {
+  int before = gomaxprocs(1);
+  Options options = Runtime::get().options;
+  Runtime::get().options.time_slice = 30 * kMillisecond;
+  for (int round = 0; round < 20; round++) {
+    std::vector<int> order;
+    usleep(40'000);
+    run([&] {
+      WaitGroup wg;
+      for (int i = 0; i < 3; i++) {
+        wg.add(1);
+        go([&, i] {
+          order.push_back(i);
+          wg.done();
+        });
+      }
+      for (Nanos end = nanotime() + 5 * kMillisecond; nanotime() < end;) {}   // sysmon looks
+      wg.wait();
+    });
+    BOOST_TEST(order == (std::vector<int>{2, 0, 1}), boost::test_tools::per_element());
+  }
+  Runtime::get().options = options;
+  gomaxprocs(before);
+}
 #endif
 
 BOOST_AUTO_TEST_CASE(ids_are_never_reused) {
@@ -247,8 +273,9 @@ BOOST_AUTO_TEST_CASE(goroutine_counts_return_to_where_they_were) {
 
 BOOST_AUTO_TEST_CASE(idle_threads_can_be_ended_and_started_again) {
   run([] {});
+  int timekeepers = Runtime::get().native().next_timer() != 0;   // of another case's timer
   Runtime::get().stop_idle_threads();
-  BOOST_TEST(Runtime::get().native().machine_count() <= 1);
+  BOOST_TEST(Runtime::get().native().machine_count() <= 1 + timekeepers);
   int x = 0;
   run([&] { x = 1; });
   BOOST_TEST(x == 1);

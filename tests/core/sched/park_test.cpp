@@ -45,6 +45,49 @@ struct Gate {
 
 BOOST_AUTO_TEST_SUITE(park_)
 
+// It was, if whoever had ended its wait went idle before goroutine 1's thread had counted itself idle.
+BOOST_AUTO_TEST_CASE(goroutine_1_is_not_told_of_a_deadlock_when_its_wait_is_over) {
+  int ended = 0;
+  std::thread([&] {
+    Runtime::get().set_main(current());
+    for (int i = 0; i < 1000; i++) {
+      Gate gate;
+      go([&] {
+        while (!gate.wake()) yield();
+      });
+      ended += gate.wait() == Outcome::Fired;
+    }
+    Runtime::get().set_main(nullptr);
+  }).join();
+  BOOST_TEST(ended == 1000);
+}
+
+// It was, if whoever had readied another thread went idle before that thread had counted itself idle.
+BOOST_AUTO_TEST_CASE(goroutine_1_is_not_told_of_a_deadlock_while_another_thread_is_about_to_go_on) {
+  int ended = 0;
+  std::thread([&] {
+    Runtime::get().set_main(current());
+    Gate there, back;
+    std::atomic<bool> over{false};
+    std::thread other([&] {
+      while (there.wait() == Outcome::Fired && !over) {
+        while (!back.wake() && !over) std::this_thread::yield();
+      }
+    });
+    for (int i = 0; i < 1000; i++) {
+      go([&] {
+        while (!there.wake()) yield();
+      });
+      ended += back.wait() == Outcome::Fired;
+    }
+    over = true;
+    Runtime::get().set_main(nullptr);
+    while (!there.wake()) std::this_thread::yield();
+    other.join();
+  }).join();
+  BOOST_TEST(ended == 1000);
+}
+
 BOOST_AUTO_TEST_CASE(a_wake_up_right_after_the_unlock_is_not_lost) {
   run([] {
     Gate there, back;

@@ -5,8 +5,11 @@
 #include <thread>
 #include <vector>
 
+#include "../waiting.h"
+#include "gort/gc/collector.h"
 #include "gort/sched/go.h"
 #include "gort/sched/park.h"
+#include "gort/sched/runtime.h"
 #include "gort/sched/world.h"
 #include "gort/sync/wait_group.h"
 
@@ -83,6 +86,38 @@ BOOST_AUTO_TEST_CASE(a_thread_outside_is_not_waited_for_and_waits_when_it_enters
   });
   BOOST_TEST(entered.load());
   BOOST_TEST(left.load());
+}
+
+// A stop has a list of machines to wait for. One that ended meanwhile was freed: the stop read it, and could wait for it for ever.
+BOOST_AUTO_TEST_CASE(a_machine_that_ended_during_a_stop_can_still_be_looked_at) {
+  std::vector<M*> machines;
+  run([&] {
+    WaitGroup wg;
+    wg.add(1);
+    go([&] { wg.done(); });
+    wg.wait();
+    Runtime::get().native().for_each_machine([&](M& m) {
+      if (!m.own) machines.push_back(&m);
+    });
+  });
+  BOOST_REQUIRE(!machines.empty());
+  Runtime::get().stop_idle_threads();
+  for (M* m : machines) BOOST_TEST(m->mutator.load() == 0u);
+}
+
+// A machine that was to end was no longer seen by stops, but still ran what it had found. When that was the collector's worker, it waited for its own
+// stack to be left.
+BOOST_AUTO_TEST_CASE(machines_that_are_to_end_still_belong_to_the_world) {
+  std::atomic<bool> over{false};
+  std::thread collector([&] {
+    for (int round = 0; round < 40 * testing::kRounds; round++) gc::collect();
+    over = true;
+  });
+  while (!over) {
+    run([] { go([] {}); });
+    Runtime::get().stop_idle_threads();
+  }
+  collector.join();
 }
 
 BOOST_AUTO_TEST_CASE(every_started_goroutine_s_stack_is_visited_once) {

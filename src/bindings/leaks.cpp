@@ -1,0 +1,311 @@
+#include "leaks.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "chan_object.h"
+#include "goroutine_object.h"
+#include "python_lane.h"
+
+namespace gort::python {
+namespace {
+
+#if PY_VERSION_HEX < 0x030e0000
+constexpr bool kStacksOwn = true;   // a value on an evaluation stack is a reference, and so is a variable of any frame
+#else
+constexpr bool kStacksOwn = false;  // it may be lent by a variable below, and become a callee's variable: sure are those of the outermost frame
+#endif
+
+// A goroutine that may be leaked, and the references that it is known to own, each as often as it owns it.
+struct Candidate {
+  G* g;
+  std::vector<const void*> on = {};   // core addresses; empty: it waits for nothing that anybody could touch
+  GoroutineObject* joins = nullptr;
+  bool in_python = false;           // a Python frame made the call that parked
+  std::vector<PyObject*> owned = {};
+};
+
+bool may_be_candidate(G* g) {
+  if (g->lane.load(std::memory_order_relaxed) != &lane() || g->own_machine || g->system || !g->started || g->timer.armed()) return false;
+  if (g->status.load(std::memory_order_acquire) != Status::Waiting) return false;
+  if (Outcome(g->wait_word.load(std::memory_order_acquire) & 0xff) != Outcome::Pending) return false;
+  Frame* frame = frame_of(g);
+  return frame && frame->object && frame->state;
+}
+
+// False: a wait for something that we know too little of.
+bool read_wait(Candidate& c) {
+  const void* on = c.g->waiting_on.load(std::memory_order_relaxed);
+  switch (c.g->wait_reason.load(std::memory_order_relaxed)) {
+    case WaitReason::ChanReceiveNil:
+    case WaitReason::ChanSendNil:
+    case WaitReason::SelectNoCases:
+      return true;
+    case WaitReason::ChanReceive:
+    case WaitReason::ChanSend:
+    case WaitReason::MutexLock:
+    case WaitReason::WaitGroupWait:
+    case WaitReason::CondWait:
+      c.on.push_back(on);
+      return true;
+    case WaitReason::Select:
+      for (uint32_t i = 0; i < c.g->arm_count; i++) c.on.push_back(c.g->arms[i].channel);
+      return true;
+    case WaitReason::Join:
+      c.joins = static_cast<GoroutineObject*>(const_cast<void*>(on));
+      return c.joins->g != nullptr;
+    default:
+      return false;
+  }
+}
+
+// --- what a candidate owns
+
+int collect(PyObject* object, void* owned) {
+  if (object) static_cast<std::vector<PyObject*>*>(owned)->push_back(object);
+  return 0;
+}
+
+bool contains(PyObject* names, PyObject* name) {
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+    if (PyUnicode_Compare(PyTuple_GET_ITEM(names, i), name) == 0) return true;
+  }
+  return false;
+}
+
+// The values of the frame's plain local variables. Those that inner functions share are in cells, which only those functions show.
+void collect_locals(PyFrameObject* frame, PyCodeObject* code, std::vector<PyObject*>& owned) {
+  if (!(code->co_flags & CO_OPTIMIZED)) return;   // of a module or class: a dict that others have too
+  PyObject* names = PyCode_GetVarnames(code);
+  PyObject* cells = PyCode_GetCellvars(code);
+#if PY_VERSION_HEX < 0x030c0000
+  // This makes a dict that stays with the frame and owns every value once more.
+  PyObject* locals = PyFrame_GetLocals(frame);
+  bool seen = locals && Py_REFCNT(locals) > 2;   // the program has it too, so it is not ours to clear
+  if (locals && PyDict_Check(locals) && seen) owned.push_back(locals);
+#endif
+  for (Py_ssize_t i = 0; names && cells && i < PyTuple_GET_SIZE(names); i++) {
+    PyObject* name = PyTuple_GET_ITEM(names, i);
+    if (contains(cells, name)) continue;
+#if PY_VERSION_HEX < 0x030c0000
+    PyObject* value = locals && PyDict_Check(locals) ? Py_XNewRef(PyDict_GetItemWithError(locals, name)) : nullptr;
+#else
+    PyObject* value = PyFrame_GetVar(frame, name);
+#endif
+    if (!value) continue;   // not bound
+    owned.push_back(value);
+    Py_DECREF(value);       // the frame has it
+  }
+  PyErr_Clear();
+#if PY_VERSION_HEX < 0x030c0000
+  if (locals && PyDict_Check(locals) && !seen) PyDict_Clear(locals);
+  Py_XDECREF(locals);
+#endif
+  Py_XDECREF(names);
+  Py_XDECREF(cells);
+}
+
+// A frame owns its function, and each cell of the function's closure.
+void collect_function(PyObject* callable, PyCodeObject* code, std::vector<PyObject*>& owned) {
+  PyObject* function = callable && PyMethod_Check(callable) ? PyMethod_GET_FUNCTION(callable) : callable;
+  if (!function || !PyFunction_Check(function) || PyFunction_GET_CODE(function) != reinterpret_cast<PyObject*>(code)) return;
+  owned.push_back(function);
+  PyObject* closure = PyFunction_GET_CLOSURE(function);
+  for (Py_ssize_t i = 0; closure && i < PyTuple_GET_SIZE(closure); i++) owned.push_back(PyTuple_GET_ITEM(closure, i));
+}
+
+void collect_owned(Candidate& c) {
+  GoroutineObject* object = frame_of(c.g)->object;
+  c.owned.push_back(reinterpret_cast<PyObject*>(object));
+  object->call.traverse(collect, &c.owned);
+  if (object->context) c.owned.push_back(object->context);
+  if (object->whom) c.owned.push_back(object->whom);
+  PyFrameObject* frame = innermost_frame(c.g);
+  c.in_python = frame != nullptr;
+  while (frame) {
+    PyFrameObject* back = PyFrame_GetBack(frame);
+    PyCodeObject* code = PyFrame_GetCode(frame);
+    if (kStacksOwn || !back) collect_locals(frame, code, c.owned);
+    if (!back) collect_function(object->call.function(), code, c.owned);
+    Py_DECREF(code);
+    Py_DECREF(frame);
+    frame = back;
+  }
+}
+
+// --- the objects that candidates reach
+
+class Graph {
+ public:
+  explicit Graph(std::vector<const void*> addresses) : addresses_(std::move(addresses)) {
+    std::sort(addresses_.begin(), addresses_.end());
+  }
+
+  // count is the reference of somebody known to object, and to all that it reaches.
+  void count(PyObject* object) {
+    see(object);
+    while (!pending_.empty()) {
+      PyObject* next = pending_.back();
+      pending_.pop_back();
+      note_primitive(next);
+      traverse(next, [](PyObject* child, void* self) { return child ? (static_cast<Graph*>(self)->see(child), 0) : 0; });
+    }
+  }
+
+  // The object of the primitive at a core address; null: it was not met.
+  PyObject* primitive(const void* address) const {
+    auto found = primitives_.find(address);
+    return found == primitives_.end() ? nullptr : found->second;
+  }
+  void count_again(PyObject* object) { nodes_[object].counted++; }
+
+  void mark_held_by_others() {
+    for (auto& [object, node] : nodes_) {
+      if (!node.live && (Py_REFCNT(object) > node.counted || has_weak_references(object) || is_shared(object))) mark(object);
+    }
+  }
+  void mark(PyObject* object) {
+    set_live(object);
+    while (!pending_.empty()) {
+      PyObject* next = pending_.back();
+      pending_.pop_back();
+      traverse(next, [](PyObject* child, void* self) { return child ? (static_cast<Graph*>(self)->set_live(child), 0) : 0; });
+    }
+  }
+  bool is_live(PyObject* object) const {
+    auto found = nodes_.find(object);
+    return found == nodes_.end() || found->second.live;
+  }
+
+ private:
+  struct Node {
+    Py_ssize_t counted = 0;
+    bool live = false;
+  };
+
+  // Most objects: they lead nowhere and nobody waits for them.
+  static bool is_plain(PyObject* object) {
+    PyTypeObject* type = Py_TYPE(object);
+    return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyBytes_Type || type == &PyFloat_Type || object == Py_None;
+  }
+  void see(PyObject* object) {
+    if (is_plain(object)) return;
+    auto [at, fresh] = nodes_.try_emplace(object);
+    at->second.counted++;
+    if (fresh) pending_.push_back(object);
+  }
+  void set_live(PyObject* object) {
+    if (is_plain(object)) return;
+    Node& node = nodes_[object];
+    if (std::exchange(node.live, true)) return;
+    pending_.push_back(object);
+  }
+
+  // A Goroutine object gives nobody its function and arguments: they are its goroutine's.
+  void traverse(PyObject* object, visitproc visit) {
+    if (Py_TYPE(object) == goroutine_type) {
+      if (PyObject* labels = reinterpret_cast<GoroutineObject*>(object)->labels) visit(labels, this);
+    } else if (PyObject_IS_GC(object) && Py_TYPE(object)->tp_traverse) {
+      Py_TYPE(object)->tp_traverse(object, visit, this);
+    }
+  }
+
+  // Locks are inside their objects; a channel's object points to it.
+  void note_primitive(PyObject* object) {
+    const char* low = reinterpret_cast<const char*>(object);
+    const char* high = low + Py_TYPE(object)->tp_basicsize;
+    if (is_chan(object)) {
+      ChanObject* ch = as_chan(object);
+      if (ch->timer || ch->owner || !ch->channel) return;   // timers and contexts act by themselves; a view is not the channel
+      low = reinterpret_cast<const char*>(ch->channel);
+      high = low + 1;
+    }
+    for (auto at = std::lower_bound(addresses_.begin(), addresses_.end(), static_cast<const void*>(low));
+         at != addresses_.end() && static_cast<const char*>(*at) < high; ++at) {
+      primitives_[*at] = object;
+    }
+  }
+
+  // Of classes always, by what __subclasses__() of their bases gives.
+  static bool has_weak_references(PyObject* object) {
+    Py_ssize_t offset = Py_TYPE(object)->tp_weaklistoffset;
+    return offset != 0 && *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(object) + offset) != nullptr;
+  }
+  // Native code refers to the channel.
+  static bool is_shared(PyObject* object) {
+    return is_chan(object) && as_chan(object)->channel && as_chan(object)->channel->shared();
+  }
+
+  std::vector<const void*> addresses_;
+  std::unordered_map<const void*, PyObject*> primitives_;
+  std::unordered_map<PyObject*, Node> nodes_;
+  std::vector<PyObject*> pending_;
+};
+
+std::vector<Candidate> find_candidates() {
+  std::vector<Candidate> candidates;
+  for (G* g : Runtime::get().all_goroutines()) {
+    if (!may_be_candidate(g)) continue;
+    Candidate c{g};
+    if (read_wait(c)) candidates.push_back(std::move(c));
+  }
+  return candidates;
+}
+
+// Somebody who may still run can end the wait.
+bool can_be_woken(const Candidate& c, const Graph& graph, const std::unordered_set<G*>& left) {
+  if (c.joins) return !left.contains(c.joins->g);
+  return std::any_of(c.on.begin(), c.on.end(), [&](const void* address) {
+    PyObject* object = graph.primitive(address);
+    return !object || graph.is_live(object);
+  });
+}
+
+}  // namespace
+
+std::unordered_set<G*> leaked_goroutines() {
+  std::unordered_set<G*> left;
+#ifndef Py_GIL_DISABLED
+  struct NoCollections {   // making frame objects could start one, and with it any code
+    bool enabled = PyGC_Disable();
+    ~NoCollections() {
+      if (enabled) PyGC_Enable();
+    }
+  } none;
+  std::vector<Candidate> candidates = find_candidates();
+  std::vector<const void*> addresses;
+  for (Candidate& c : candidates) {
+    collect_owned(c);
+    addresses.insert(addresses.end(), c.on.begin(), c.on.end());
+    left.insert(c.g);
+  }
+  Graph graph(std::move(addresses));
+  for (Candidate& c : candidates) {
+    for (PyObject* object : c.owned) graph.count(object);
+  }
+  for (Candidate& c : candidates) {   // the references of the parked calls, once all objects are known
+    if (!kStacksOwn || !c.in_python) continue;
+    for (const void* address : c.on) {
+      PyObject* object = graph.primitive(address);
+      if (!object) continue;
+      graph.count_again(object);
+      c.owned.push_back(object);
+    }
+  }
+  graph.mark_held_by_others();
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (const Candidate& c : candidates) {
+      if (!left.contains(c.g) || !can_be_woken(c, graph, left)) continue;
+      left.erase(c.g);
+      for (PyObject* object : c.owned) graph.mark(object);
+      changed = true;
+    }
+  }
+#endif
+  return left;
+}
+
+}  // namespace gort::python
