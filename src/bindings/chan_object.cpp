@@ -570,8 +570,8 @@ bool add_chan_type(PyObject* module) {
 }
 
 
-bool register_channels(pybind11::module_& m) {
-  return add_chan_type(m.ptr()) && add_select(m.ptr()) && add_time_types(m.ptr());
+bool register_channels(PyObject* module) {
+  return add_chan_type(module) && add_select(module) && add_time_types(module);
 }
 
 }  // namespace gort::python

@@ -457,13 +457,13 @@ PyType_Spec spec = {"gort.context.Context", sizeof(ContextObject), 0,
 
 }  // namespace
 
-bool register_context(pybind11::module_& m) {
+bool register_context(PyObject* module) {
   context_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
-  if (!context_type || PyModule_AddType(m.ptr(), context_type) < 0 || PyModule_AddFunctions(m.ptr(), functions) < 0) return false;
+  if (!context_type || PyModule_AddType(module, context_type) < 0 || PyModule_AddFunctions(module, functions) < 0) return false;
   PyObject* background = root(context::background());
   PyObject* todo = root(context::todo());
-  bool added = background && todo && PyModule_AddObjectRef(m.ptr(), "_context_background", background) == 0 &&
-               PyModule_AddObjectRef(m.ptr(), "_context_todo", todo) == 0;
+  bool added = background && todo && PyModule_AddObjectRef(module, "_context_background", background) == 0 &&
+               PyModule_AddObjectRef(module, "_context_todo", todo) == 0;
   Py_XDECREF(background);
   Py_XDECREF(todo);
   return added;

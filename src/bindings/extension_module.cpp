@@ -168,10 +168,10 @@ const gort_api table = {
 
 }  // namespace
 
-bool register_extension(pybind11::module_& m) {
+bool register_extension(PyObject* module) {
   set_extension_hooks(hooks);
   PyObject* capsule = PyCapsule_New(const_cast<gort_api*>(&table), GORT_API_CAPSULE, nullptr);
-  bool added = capsule && PyModule_AddObjectRef(m.ptr(), "_C_API", capsule) == 0;
+  bool added = capsule && PyModule_AddObjectRef(module, "_C_API", capsule) == 0;
   Py_XDECREF(capsule);
   return added;
 }

@@ -105,8 +105,9 @@ PyMethodDef functions[] = {
 
 }  // namespace
 
-bool register_gc(py::module_& m) {
-  if (PyModule_AddFunctions(m.ptr(), functions) < 0) return false;
+bool register_gc(PyObject* module) {
+  auto m = py::reinterpret_borrow<py::module_>(module);
+  if (PyModule_AddFunctions(module, functions) < 0) return false;
   m.def("_gc_phase", phase_text);
   m.def("_gc_stats", gc_stats_dict);
   m.def("_gc_cycles", cycles_list);

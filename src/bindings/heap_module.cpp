@@ -493,9 +493,10 @@ PyMethodDef raw_functions[] = {
 
 }  // namespace
 
-bool register_heap(py::module_& m) {
+bool register_heap(PyObject* module) {
+  auto m = py::reinterpret_borrow<py::module_>(module);
   handle_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&handle_spec));
-  if (!handle_type || PyModule_AddType(m.ptr(), handle_type) < 0 || PyModule_AddFunctions(m.ptr(), raw_functions) < 0) return false;
+  if (!handle_type || PyModule_AddType(module, handle_type) < 0 || PyModule_AddFunctions(module, raw_functions) < 0) return false;
 
   py::class_<Scalar>(m, "_Scalar", py::is_final(), "A scalar type of gort.heap.")
       .def("__repr__", [](const Scalar& s) { return std::string("gort.heap.") + heap::kind_name(s.kind); })

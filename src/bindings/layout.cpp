@@ -41,7 +41,7 @@ uint64_t mask_of(Set set) {
 
 }  // namespace
 
-bool register_layout(pybind11::module_&) {
+bool register_layout(PyObject*) {
   LayoutRecord& record = gort_python_layout;
   if (std::exchange(registered, true)) return true;   // the module was imported anew
   record.add("python.version", Py_Version);

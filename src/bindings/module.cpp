@@ -159,7 +159,7 @@ PyMethodDef methods[] = {
 PYBIND11_MODULE(_gort, m) {
   using namespace gort::python;
   if (!errors::load() || !create_lane() || PyModule_AddFunctions(m.ptr(), methods) < 0 || !add_goroutine_type(m.ptr()) ||
-      !add_signal_functions(m.ptr()) || !register_all(m)) {
+      !add_signal_functions(m.ptr()) || !register_all(m.ptr())) {
     throw pybind11::error_already_set();
   }
 }

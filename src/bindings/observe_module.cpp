@@ -86,7 +86,8 @@ int num_threads() {
 
 }  // namespace
 
-bool register_observe(py::module_& m) {
+bool register_observe(PyObject* module) {
+  auto m = py::reinterpret_borrow<py::module_>(module);
   m.def("_sched_stacks", stacks);
   m.def("_contention_start", observe::contention_start);
   m.def("_contention_stop", observe::contention_stop);

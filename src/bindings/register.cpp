@@ -2,16 +2,16 @@
 
 namespace gort::python {
 
-bool register_all(pybind11::module_& m) {
-  return register_channels(m) &&
-         register_sync(m) &&
-         register_context(m) &&
-         register_heap(m) &&
-         register_gc(m) &&
-         register_sched(m) &&
-         register_observe(m) &&
-         register_extension(m) &&
-         register_layout(m);
+bool register_all(PyObject* module) {
+  return register_channels(module) &&
+         register_sync(module) &&
+         register_context(module) &&
+         register_heap(module) &&
+         register_gc(module) &&
+         register_sched(module) &&
+         register_observe(module) &&
+         register_extension(module) &&
+         register_layout(module);
 }
 
 }  // namespace gort::python

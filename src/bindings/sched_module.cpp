@@ -302,7 +302,8 @@ void trace_every(double seconds, bool detail, bool start) {
 
 }  // namespace
 
-bool register_sched(py::module_& m) {
+bool register_sched(PyObject* module) {
+  auto m = py::reinterpret_borrow<py::module_>(module);
   m.def("_sched_state", state);
   m.def("_sched_stats", stats);
   m.def("_sched_trace", schedtrace);

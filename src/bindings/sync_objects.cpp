@@ -4,8 +4,8 @@
 
 namespace gort::python {
 
-bool register_sync(pybind11::module_& m) {
-  return add_mutex(m.ptr()) && add_wait_group(m.ptr()) && add_once(m.ptr()) && add_cond(m.ptr()) && add_pool(m.ptr());
+bool register_sync(PyObject* module) {
+  return add_mutex(module) && add_wait_group(module) && add_once(module) && add_cond(module) && add_pool(module);
 }
 
 }  // namespace gort::python

@@ -46,8 +46,7 @@ std::vector<M*> machines() {
   __builtin_unwind_init();
   void* here = __builtin_frame_address(0);
   m->stopped_sp.store(below_frame(here), std::memory_order_release);
-  m->mutator.store(0, std::memory_order_seq_cst);
-  somebody_stands.set();
+  leave(m);
   wait_for_start();
   asm volatile("" ::: "memory");
 }
@@ -77,7 +76,7 @@ void enter(M* m) {
   for (;;) {
     m->mutator.store(1, std::memory_order_seq_cst);
     if (stop_flag.load(std::memory_order_seq_cst) == 0 || stopper.load(std::memory_order_relaxed) == m) return;
-    m->mutator.store(0, std::memory_order_seq_cst);
+    leave(m);
     wait_for_start();
   }
 }

@@ -92,7 +92,7 @@ void RWMutex::unlock_shared_slow(uint64_t seen) {
 // --- writers
 
 Outcome RWMutex::lock_until(Nanos deadline) {
-  G* g = current_to_wait();
+  G* g = current_to_wait();   // before anything is taken, as it may throw
   Outcome outcome = writers_.lock_until(deadline);
   if (outcome != Outcome::Fired) return outcome;
   lock_.lock();
