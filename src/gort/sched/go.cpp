@@ -106,8 +106,12 @@ void goexit() { throw GoExit(); }
 void lock_os_thread() {
   G* g = current();
   if (g->thread_locks == UINT32_MAX) throw Panic("LockOSThread nesting overflow");
+  if (!g->is_plain_thread()) {
+    M* m = this_machine();
+    if (m->own) m = m->lane->leave_lent_thread(m, g);
+    g->own_machine = m;
+  }
   g->thread_locks++;
-  if (!g->is_plain_thread()) g->own_machine = this_machine();
 }
 
 void unlock_os_thread() {

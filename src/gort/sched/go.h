@@ -94,6 +94,7 @@ void run(std::function<void()> fn);
 // lock_os_thread ties the calling goroutine to the OS thread that it runs on: it goes on there only, and nobody else runs there, until as many
 // calls of unlock_os_thread. For code that knows threads: GUI libraries, thread-local state of C libraries. While it waits the
 // thread waits with it, so a switch costs a wake-up of a thread. A goroutine that ends locked takes its thread with it, as in Go.
+// The thread is never one that a plain thread lends while it waits: there the goroutine lets others run and goes on elsewhere first.
 // Throws Panic("LockOSThread nesting overflow"). unlock_os_thread without a lock does nothing.
 // Unlike Go's, a locked goroutine that is readied goes on beside GOMAXPROCS others when no P is idle, and threads started while one is
 // locked inherit what it did to its thread (priority, affinity).

@@ -265,6 +265,16 @@ void Lane::give_up_slice(M* m, G* g, bool by_signal) {
   leave_runtime(leave(m, g));
 }
 
+M* Lane::leave_lent_thread(M* m, G* g) {
+  hooks_->seen_blocked(g);   // not lendable any more: whoever lends a thread hands it on
+  enter_runtime(m);
+  g->status.store(Status::Runnable, std::memory_order_relaxed);
+  push_global(g);
+  m = leave(m, g);
+  leave_runtime(m);
+  return m;
+}
+
 // Go's Gosched uses the global queue; ours the local tail: the same order on one P, and no lock.
 void Lane::yield(M* m, G* g) {
   if (world::safe_point()) m = this_machine();

@@ -67,6 +67,8 @@ class Lane {
   [[nodiscard]] M* leave(M* m, G* g);       // gives the CPU away; returns when g runs again, on which machine. REQUIRES: inside (preempt.h)
   // To the end of the global queue. by_signal: counted as preempt_signal, else preempt_call. REQUIRES: g is on its fiber.
   void give_up_slice(M* m, G* g, bool by_signal);
+  // Goes on on a machine of the lane's own, since g is about to keep its thread. REQUIRES: m->own, which lends its thread to g.
+  [[nodiscard]] M* leave_lent_thread(M* m, G* g);
   [[noreturn]] void finish(M* m, G* g);     // end of a fiber
 
   // --- machines

@@ -100,7 +100,10 @@ Nanos Lane::watch(Nanos now) {
   for (size_t i = 0; i < active_; i++) {
     P* p = processors_[i];
     M* owner = p->owner.load(std::memory_order_acquire);
-    if (!owner) continue;
+    if (!owner) {
+      p->seen_tick = P::kNoSlice;   // a seed sets ticks back: the next slice may have the number of the last one
+      continue;
+    }
     if (watch_chain(p, now)) owner->attention.store(true, std::memory_order_release);
     if (hooks_) watch_foreign_code(p, owner, now);
     else if (watch_native(p, owner, now)) pause = std::min<Nanos>(pause, options.preempt_grace);
@@ -223,6 +226,7 @@ bool Lane::watch_hog(P* p, M* owner, Nanos now) {
     same = owner->p == p && p->owner.load(std::memory_order_relaxed) == owner && p->tick.load(std::memory_order_relaxed) == tick;
     if (same) {
       owner->p = nullptr;
+      world::ask_preemption(owner);   // its goroutine queues at its next safe point; the first question may have been withdrawn
       count(p->counters.preempt_handoff);
       count(owner->current->switches.preempt_handoff);
       heir = hand_over_orphan_locked(p);
@@ -230,7 +234,7 @@ bool Lane::watch_hog(P* p, M* owner, Nanos now) {
   }
   preempt::unlock(owner);
   if (!same) return true;
-  p->asked = 0;   // the machine's question stands: its goroutine queues at its next safe point
+  p->asked = 0;
   if (heir.m) set_going(heir);
   return false;
 }

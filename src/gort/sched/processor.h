@@ -55,7 +55,8 @@ struct P {
   bool idle = false;                      // guarded by the lane's lock
 
   // sysmon only
-  uint64_t seen_tick = 0;
+  static constexpr uint64_t kNoSlice = UINT64_MAX;
+  uint64_t seen_tick = kNoSlice;          // the slice that sysmon saw last, kNoSlice when nobody had the P
   uint32_t seen_syscall = 0;
   Nanos seen_at = 0;
   uint32_t seen_head = 0;                 // of queue

@@ -7,6 +7,7 @@
 #include "gort/chan/typed_channel.h"
 #include "gort/gc/collector.h"
 #include "gort/heap/object.h"
+#include "gort/sched/choice.h"
 #include "gort/sched/go.h"
 #include "gort/sched/preempt.h"
 #include "gort/sched/runtime.h"
@@ -62,10 +63,25 @@ BOOST_AUTO_TEST_CASE(a_loop_without_calls_does_not_keep_the_only_p) {
   BOOST_TEST(total(kHandedOff) > before);
 }
 
+// A P that sysmon had not seen yet, and whose count of slices had been set back by a seed, seemed to have computed since the machine was started.
+// In a process of its own this case's run is the first one, and starts sysmon.
+BOOST_AUTO_TEST_CASE(a_first_slice_begins_when_sysmon_first_sees_it) {
+  Settings settings(1);
+  Runtime::get().options.time_slice = 1'000'000'000;
+  uint64_t before = total(kHandedOff) + total(kAtCall);
+  run([&] {
+    choice::seed(7);
+    go([] {});
+    compute(50'000'000);
+    yield();
+  });
+  BOOST_TEST(total(kHandedOff) + total(kAtCall) == before);
+}
+
 // The question stayed, and with it every switch of every lane took the long way, for as long as the call blocked.
 BOOST_AUTO_TEST_CASE(whoever_blocks_is_not_asked_any_more) {
   Settings settings(1);
-  Runtime::get().options.preempt_grace = kSecond;
+  Runtime::get().options.preempt_grace = kForever / 2;   // the P is not taken before it blocks
   int ends[2];
   BOOST_REQUIRE(pipe(ends) == 0);
   std::atomic<bool> asked{false};
@@ -176,7 +192,7 @@ BOOST_AUTO_TEST_CASE(a_pair_that_plays_ping_pong_and_a_pair_of_hogs_share_the_p)
       for (bool b : ball) back.send(b);
     });
     Nanos end = nanotime() + 200 * kMillisecond;
-    while (nanotime() < end || light < 2) {
+    while (nanotime() < end || light < 2 || hog_slices.load() == 0) {
       ball.send(true);
       back.recv();
       light++;
