@@ -50,10 +50,10 @@ def test_nothing_is_counted_outside():
     assert repr(report) == "<Report 0 waits, 0 ns>"
 
 
-def test_waits_for_channels_count_and_sleep_does_not():
+def test_waits_for_channels_count_and_sleep_does_not(until_waiting):
     def main():
-        ch = gort.Chan()
-        gort.go(ch.send, 1)
+        ch, me = gort.Chan(), gort.current()
+        gort.go(lambda: (until_waiting(me), ch.send(1)))
         ch.recv()
         gort.sleep(0.001)
 

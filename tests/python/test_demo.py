@@ -63,13 +63,16 @@ def test_prints_plain_text_when_not_a_terminal(tree):
 
 
 def test_the_collector_starts_by_itself_on_real_input_and_the_lock_is_contended():
-    result = gort("demo", "--limit", 300, "--json", "--check")
-    assert result.returncode == 0, result.stderr
-    data = json.loads(result.stdout)
-    assert data["check"] == {"differences": []}
-    assert [c for c in data["collections"] if c["reason"] == "heap"]
-    assert data["identifiers"]["total"] > 10000
-    assert any(row["name"] == "merge lock" for row in data["contention"])
+    for _ in range(10):  # on a single CPU, when the machine stalls the other, nobody may meet at the lock
+        result = gort("demo", "--limit", 300, "--json", "--check")
+        assert result.returncode == 0, result.stderr
+        data = json.loads(result.stdout)
+        assert data["check"] == {"differences": []}
+        assert [c for c in data["collections"] if c["reason"] == "heap"]
+        assert data["identifiers"]["total"] > 10000
+        if any(row["name"] == "merge lock" for row in data["contention"]):
+            return
+    pytest.fail("nobody ever waited for the merge lock")
 
 
 def test_limit_counts_the_first_files(tree):

@@ -108,14 +108,17 @@ def held_by(lock) -> tuple[int, sched.GoroutineState]:
     """The goroutine that takes the mutex with lock(mutex), and the row of one that waits for it."""
 
     def main():
-        mu, go_on = gort.Mutex(), gort.Chan()
+        mu, go_on, held = gort.Mutex(), gort.Chan(), []
 
         def holder():
             lock(mu)
+            held.append(True)
             go_on.recv()
             mu.unlock()
 
         h = gort.go(holder)
+        while not held:  # it may wait in lock(mu), too
+            gort.gosched()
         until_waiting(h)
         w = gort.go(lambda: mu.lock() or mu.unlock())
         until_waiting(w)
@@ -137,8 +140,10 @@ def test_the_holder_of_a_mutex_is_named_however_it_was_locked(lock):
 
 def test_the_holder_of_a_mutex_is_named_after_a_wait_for_it():
     def contended(mu):
-        gort.go(lambda: (mu.lock(), gort.gosched(), gort.gosched(), mu.unlock()))
-        gort.gosched()
+        me = gort.current()
+        gort.go(lambda: (mu.lock(), until_waiting(me), mu.unlock()))
+        while not mu.state.locked:
+            gort.gosched()
         mu.lock()
 
     holder, row = held_by(contended)
@@ -200,13 +205,19 @@ def test_a_wait_knows_when_it_began():
         again = g.wait_since
         ch.close()
         g.join()
-        return before, first, again, row.waiting_for, g.wait_since
+        now = time.monotonic()
+        assert first <= now
+        assert again == first
+        assert 0.04 <= row.waiting_for <= now - first
+        assert g.wait_since is None
+        return before - first
 
-    before, first, again, so_far, after = gort.run(main)
-    assert before - 0.1 <= first <= time.monotonic()
-    assert again == first
-    assert 0.04 <= so_far < 60
-    assert after is None
+    early = []
+    for _ in range(10):  # to 10 ms, if sysmon can keep the time: not while the machine stalls it
+        early.append(gort.run(main))
+        if early[-1] <= 0.1:
+            return
+    pytest.fail(f"seconds before the beginning: {early}")
 
 
 def test_a_second_wait_has_its_own_beginning():
@@ -217,14 +228,18 @@ def test_a_second_wait_has_its_own_beginning():
         first = g.wait_since
         gort.sleep(0.1)
         ch.send(1)
-        gort.sleep(0.001)
         until_waiting(g)
         second = g.wait_since
         ch.close()
         g.join()
         return second - first
 
-    assert gort.run(main) >= 0.05
+    apart = []
+    for _ in range(10):  # as above
+        apart.append(gort.run(main))
+        if apart[-1] >= 0.05:
+            return
+    pytest.fail(f"seconds from the first to the second: {apart}")
 
 
 def test_state_has_the_creation_site_and_the_stack_of_parked_goroutines():
@@ -299,10 +314,8 @@ def test_a_run_that_only_foreign_threads_could_wake_is_possibly_deadlocked():
     seen = []
 
     def foreign():
-        for _ in range(1000):
-            state = sched.state()
-            if state.deadlock:
-                break
+        deadline = time.monotonic() + 30
+        while not (state := sched.state()).deadlock and time.monotonic() < deadline:
             time.sleep(0.001)
         seen.append((state.deadlock, "possibly deadlocked" in repr(state), "possibly deadlocked" in state._repr_html_()))
         ch.close()
@@ -326,23 +339,24 @@ def test_a_run_that_only_foreign_threads_could_wake_is_possibly_deadlocked():
     "alive", [lambda: gort.sleep(0.2), lambda: time.sleep(0.2), lambda: [gort.gosched() for _ in range(100_000)]], ids=["sleeps", "blocks", "runs"]
 )
 def test_a_run_in_which_somebody_sleeps_blocks_or_runs_is_not(alive):
-    seen = set()
+    seen = []
 
     def foreign():
         while not done:
-            seen.add(sched.state(stacks=False).deadlock)
+            seen.append(sched.state(stacks=False).deadlock)
             time.sleep(0.005)
 
     def main():
         thread.start()
-        gort.go(alive).join()
+        while len(seen) < 5:  # it may come late
+            gort.go(alive).join()
         done.append(1)
 
     done = []
     thread = threading.Thread(target=foreign)
     gort.run(main)
     thread.join()
-    assert seen == {""}
+    assert set(seen) == {""}
 
 
 def test_outside_a_run_nothing_is_possibly_deadlocked():

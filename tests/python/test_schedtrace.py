@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,55 +71,66 @@ def test_the_detailed_form_has_a_line_for_each_p_m_and_g():
 
 
 COMPUTE = """
-import gort, time
+import gort, select, time
 def main():
     end = time.monotonic() + 0.2
-    while time.monotonic() < end: gort.gosched()
+    while time.monotonic() < end or not told(): gort.gosched()
+def told(): return select.select([0], [], [], 0)[0]
 gort.run(main)
 """
 
 
+def until_written(enough: Callable[[str], object], code: str, **environment: str) -> str:
+    """What a program writes to standard error that is told to end when that is enough."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GORT_", "GOMAXPROCS"))}
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": {**kept, **environment}}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        text = ""
+        while not enough(text) and (line := process.stderr.readline()):
+            text += line
+        process.stdin.write("\n")
+        process.stdin.close()
+        text += process.stderr.read()
+        assert process.wait(timeout=50) == 0
+    return text
+
+
 def test_the_environment_makes_the_watching_thread_write_lines():
-    done = python(COMPUTE, GORT_DEBUG="schedtrace=5")
-    assert done.returncode == 0
-    check(done.stderr, detail=False)
-    assert done.stderr.count("\n") >= 4
+    text = until_written(lambda text: text.count("\n") >= 4, COMPUTE, GORT_DEBUG="schedtrace=5")
+    check(text, detail=False)
 
 
 def test_the_environments_detail_may_stand_before_the_period():
-    done = python(COMPUTE, GORT_DEBUG="scheddetail=1,schedtrace=20")
-    assert done.returncode == 0
-    check(done.stderr, detail=True)
-    assert "  G1: " in done.stderr
+    text = until_written(lambda text: "  G1: " in text, COMPUTE, GORT_DEBUG="scheddetail=1,schedtrace=20")
+    check(text, detail=True)
+    assert "  G1: " in text
 
 
 def test_detail_alone_writes_nothing():
-    assert python(COMPUTE, GORT_DEBUG="scheddetail=1").stderr == ""
+    assert until_written(lambda text: True, COMPUTE, GORT_DEBUG="scheddetail=1") == ""
 
 
 def test_trace_writes_until_it_is_told_to_stop():
     code = """
-import gort, sys, time
+import gort, select, sys, time
 from gort import sched
-def wait(seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end: gort.sleep(0.01)
 def main():
-    sched.trace(0.005); wait(0.1)
-    sched.trace(None); wait(0.05)
+    sched.trace(0.005)
+    while not select.select([0], [], [], 0)[0]: gort.sleep(0.01)
+    sched.trace(None)
+    time.sleep(0.05)
     sys.stderr.write("stopped\\n"); sys.stderr.flush()
-    wait(0.1)
+    end = time.monotonic() + 0.2
+    while time.monotonic() < end: gort.sleep(0.01)
 gort.run(main)
 """
-    done = python(code)
-    assert done.returncode == 0
-    lines, after = done.stderr.split("stopped\n")
-    check(lines, detail=False)
-    assert lines and after == ""
+    lines, after = until_written(lambda text: text.count("\n") >= 4, code).split("stopped\n")
+    check(lines + after, detail=False)
+    assert after.count("SCHED") in (0, 2)   # the watching thread may have been held up in the middle of its last report
 
 
 def test_a_program_that_only_sleeps_is_traced_too():
-    done = python("import gort\nfrom gort import sched\nsched.trace(0.01, detail=True)\ngort.run(gort.sleep, 0.3)\nsched.trace(None)")
+    done = python("import gort\nfrom gort import sched\nsched.trace(0.01, detail=True)\ngort.run(gort.sleep, 1)\nsched.trace(None)")
     check(done.stderr, detail=True)
     assert "  G1: status=4(sleep) m=nil" in done.stderr
 
@@ -137,7 +149,7 @@ import "time"
 func main() {
 	ch := make(chan int)
 	go func() { <-ch }()
-	for end := time.Now().Add(100 * time.Millisecond); time.Now().Before(end); {
+	for end := time.Now().Add(400 * time.Millisecond); time.Now().Before(end); {
 	}
 }
 """
@@ -164,4 +176,6 @@ def test_go_itself_writes_the_same_lines(tmp_path: Path, detail: bool):
         return found
 
     ours = gort.run(sched.schedtrace, detail).replace(" lane=python", "").splitlines()
-    assert shapes(ours) == shapes([line for line in lines if line])
+    last = max(n for n, line in enumerate(lines) if line.startswith("SCHED"))  # Go's program may end in the middle of this report
+    assert last > 0
+    assert shapes(ours) == shapes([line for line in lines[:last] if line])

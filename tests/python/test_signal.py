@@ -337,7 +337,7 @@ def test_nothing_is_left_of_a_run_that_asked_for_signals():
     while threads() > before:
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    assert len(os.listdir("/proc/self/fd")) == len(files)
+    assert len(os.listdir("/proc/self/fd")) <= len(files)   # a collection may have closed others
 
 
 def test_ignore_takes_it_from_channels_and_handlers():
@@ -459,8 +459,11 @@ def test_a_python_handler_does_all_but_wait():
             gort.go(done.send, 3)
         me = []
         signal.signal(signal.SIGUSR1, handler)
+        def kills(one):
+            while one.status != "waiting": time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGUSR1)
         def main():
-            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+            threading.Thread(target=kills, args=(gort.current(),)).start()
             got = done.recv(), buffered.recv()
             assert me == [gort.current()], me
             return got

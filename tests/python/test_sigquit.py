@@ -20,8 +20,17 @@ def parked():
 def sleeper():
     gort.sleep(30)
 
-def quit_soon(number=signal.SIGQUIT):
-    threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
+def quit_soon():
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGQUIT)).start()
+
+def quit_once(condition, *waiting):
+    "Quit when the condition holds and those goroutines wait."
+    def quits():
+        while not condition() or any(g.status != "waiting" for g in waiting): time.sleep(0.001)
+        quit_soon()
+    threading.Thread(target=quits).start()
+
+begun = []
 """
 
 
@@ -46,22 +55,22 @@ def assert_dumped(done: subprocess.CompletedProcess[str], main: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wait, main",
+    "wait, parks, main",
     [
-        ("gort.current().join()", r"goroutine 1 \[.*\]:\nwaiting for goroutine 1\nmain\(\.\.\.\)\n"),
-        ("time.sleep(20)", r"goroutine 1 \[.*\]:\nmain\(\.\.\.\)\n"),
-        ("[None for _ in iter(int, 1)]", r"goroutine 1 \[.*\]:\n(<listcomp>|main\.<locals>\.<listcomp>|main)"),
-        ("gort.sleep(20)", r"goroutine 1 \[sleep.*\]:\nmain\(\.\.\.\)\n"),
+        ("gort.current().join()", True, r"goroutine 1 \[.*\]:\nwaiting for goroutine 1\nmain\(\.\.\.\)\n"),
+        ("time.sleep(20)", False, r"goroutine 1 \[.*\]:\nmain\(\.\.\.\)\n"),
+        ("[None for _ in iter(int, 1)]", False, r"goroutine 1 \[.*\]:\n(<listcomp>|main\.<locals>\.<listcomp>|main)"),
+        ("gort.sleep(20)", True, r"goroutine 1 \[sleep.*\]:\nmain\(\.\.\.\)\n"),
     ],
 )
-def test_it_prints_every_goroutine_and_ends_with_status_2_whatever_main_does(wait, main):
+def test_it_prints_every_goroutine_and_ends_with_status_2_whatever_main_does(wait, parks, main):
     done = python(
         f"""
         def main():
-            gort.go(parked), gort.go(sleeper)
-            gort.sleep(0.01)
-            quit_soon()
-            {wait}
+            waiting = [gort.go(parked), gort.go(sleeper)]
+            while any(g.status != "waiting" for g in waiting): gort.gosched()
+            quit_once(lambda: begun, *([gort.current()] if {parks} else []))
+            begun.append(True); {wait}
         gort.run(main)
         """,
         GORT_DEBUG="sigquit=1",
@@ -72,10 +81,11 @@ def test_it_prints_every_goroutine_and_ends_with_status_2_whatever_main_does(wai
 def test_a_goroutine_that_computes_is_shown_where_it_is():
     done = python("""
         def busy():
+            begun.append(True)
             while True: pass
         def main():
-            gort.go(parked), gort.go(sleeper), gort.go(busy)
-            quit_soon()
+            quit_once(lambda: begun, gort.go(parked), gort.go(sleeper), gort.current())
+            gort.go(busy)
             gort.current().join()
         gort.signal.dump_on()
         gort.run(main)

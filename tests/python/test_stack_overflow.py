@@ -13,7 +13,7 @@ import pytest
 
 # A C function that calls itself for ever, in machine code: no compiler is needed.
 HEAD = """
-import ctypes, faulthandler, mmap, platform, threading
+import ctypes, faulthandler, mmap, platform, threading, types
 import gort
 
 CODE = {"x86_64": bytes.fromhex("e8fbffffff"), "aarch64": bytes.fromhex("fd7bbfa9ffffff97")}[platform.machine()]
@@ -62,13 +62,17 @@ def test_one_that_runs_on_a_lent_plain_thread_is_named_too():
                 if threading.get_ident() == main:
                     print(gort.current().id, flush=True)
                     overflow()
+        def sinks():       # one whose thread gets no CPU for a while looks as if blocked: so another code now and then
+            while True:
+                gort.go(types.FunctionType(sink.__code__.replace(), globals()))
+                for _ in range(10_000): ticks.recv()
         def feed():
             while True:
                 ch.send(None)
                 ticks.send(None)   # the main thread is the last one that went idle, and the first one asked
         main, ch, ticks = threading.get_ident(), gort.Chan(), gort.Chan()
         threading.Thread(target=feed, daemon=True).start()
-        gort.run(lambda: (gort.go(sink), [None for _ in ticks]))
+        gort.run(sinks)
     """)
     assert_reported(done, "sink")
 

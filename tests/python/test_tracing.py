@@ -214,13 +214,17 @@ def test_monitoring_that_is_switched_on_and_off_while_goroutines_run():
     monitoring = sys.monitoring
     starts = []
 
-    def loops(n):
-        for _ in range(n):
+    def loops():
+        while not stop:
             traced_work()
 
+    stop = []
+
     def main():
-        goroutines = [gort.go(loops, 20) for _ in range(4)]
-        for _ in range(10):
+        goroutines = [gort.go(loops) for _ in range(4)]
+        rounds = 0
+        while rounds < 10 or traced_work.__code__ not in starts:
+            rounds += 1
             monitoring.use_tool_id(4, "test")
             monitoring.register_callback(4, monitoring.events.PY_START, lambda code, offset: starts.append(code))
             monitoring.set_events(4, monitoring.events.PY_START)
@@ -228,6 +232,7 @@ def test_monitoring_that_is_switched_on_and_off_while_goroutines_run():
             monitoring.set_events(4, 0)
             monitoring.free_tool_id(4)
             gort.sleep(0.001)
+        stop.append(True)
         for g in goroutines:
             g.join()
 
@@ -336,16 +341,21 @@ def test_pdb_stops_and_steps_in_a_goroutine(tmp_path):
 
 def test_faulthandler_dumps_parked_blocked_and_running_goroutines():
     program = """
-import faulthandler, gort, sys, time
-def parked_function(): gort.sleep(20)
-def blocked_function(): time.sleep(0.5)
-def running_function():
-    gort.sleep(0.01)
+import faulthandler, gort, os, sys
+reading, writing = os.pipe()
+begun = []
+def parked_function(): gort.sleep(30)
+def blocked_function():
+    begun.append(True)
+    os.read(reading, 1)
+def running_function(parked):
+    while not begun or any(g.status != "waiting" for g in parked): gort.sleep(0.001)
     faulthandler.dump_traceback(sys.stdout, all_threads=True)
+    os.write(writing, b"x")
 def main():
-    for _ in range(20): gort.go(parked_function)
+    parked = [gort.go(parked_function) for _ in range(20)]
     blocked = gort.go(blocked_function)
-    gort.go(running_function).join()
+    gort.go(running_function, parked).join()
     blocked.join()
 gort.run(main)
 """
@@ -357,15 +367,20 @@ gort.run(main)
 
 def test_faulthandlers_watchdog_dumps_while_goroutines_switch():
     program = """
-import faulthandler, gort, sys, time
+import faulthandler, gort
 def turns():
-    end = time.monotonic() + 0.5
-    while time.monotonic() < end:
+    while not stop:
         for _ in range(100): gort.gosched()
         gort.sleep(0.0001)
+def main():
+    goroutines = [gort.go(turns) for _ in range(10)]
+    gort.sleep(0.5)
+    faulthandler.cancel_dump_traceback_later()   # the watchdog has no GIL: a thread state that goes away meanwhile would be CPython's crash
+    stop.append(True)
+    for g in goroutines: g.join()
+stop = []
 faulthandler.dump_traceback_later(0.05, repeat=True, file=open("/dev/null", "w"))
-gort.run(lambda: [g.join() for g in [gort.go(turns) for _ in range(10)]])
-faulthandler.cancel_dump_traceback_later()
+gort.run(main)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -76,7 +76,7 @@ BOOST_AUTO_TEST_CASE(tiny_objects_without_pointers_share_a_block) {
       for (uintptr_t other : seen) BOOST_REQUIRE(other != p);
       seen.push_back(p);
     }
-    BOOST_TEST(blocks.size() <= 101u);
+    BOOST_TEST(blocks.size() <= 100u + 2 * size_t(gomaxprocs()));   // one begun and one not full for each P that it ran on
     gc::set_percent(100);
   });
 }

@@ -67,7 +67,10 @@ BOOST_AUTO_TEST_CASE(pages_of_dead_objects_are_used_again) {
   gc::collect();
   uint64_t before = read_stats().heap_sys;
   gort::run([] {
-    for (int i = 0; i < 300; i++) make_array<char>(1 << 20);
+    for (int i = 0; i < 300; i++) {
+      make_array<char>(1 << 20);
+      if (i % 8 == 7) gc::collect();   // the one that starts by itself is late when the system does not run its thread
+    }
   });
   BOOST_TEST(read_stats().heap_sys <= before + (16u << 20));
 }

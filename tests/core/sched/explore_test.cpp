@@ -18,8 +18,9 @@ using namespace gort;
 
 namespace {
 
-// One P, as replays need.
+// One P, as replays need, which nobody takes away: between two explored runs slices do end.
 struct OneProcessor {
+  testing::EndlessSlices endless;
   int before = gomaxprocs(1);
   ~OneProcessor() { gomaxprocs(before); }
 };
@@ -249,7 +250,7 @@ BOOST_AUTO_TEST_CASE(a_million_random_steps_keep_all_invariants) {
   BOOST_TEST(choice::steps() - begin >= steps);
   BOOST_TEST(broken == 0);
   BOOST_TEST(sent == received);
-  testing::until([&] { return num_goroutine() == goroutines; });
+  testing::until([&] { return num_goroutine() <= goroutines; });   // the last of another case may have ended
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "../waiting.h"
 #include "gort/base/errors.h"
 #include "gort/sched/go.h"
 #include "gort/sched/park.h"
@@ -42,6 +43,7 @@ BOOST_AUTO_TEST_CASE(every_goroutine_runs_once) {
 #ifndef GORT_DEBUG_TIER   // which forces migration and so another order
 BOOST_AUTO_TEST_CASE(the_last_started_runs_first_and_the_others_in_order) {
   // Go: with GOMAXPROCS(1), for i { go f(i) } runs the last first
+  testing::EndlessSlices endless;
   std::vector<int> order;
   int before = gomaxprocs(1);
   run([&] {
@@ -64,6 +66,7 @@ BOOST_AUTO_TEST_CASE(the_last_started_runs_first_also_after_a_long_rest) {
   int before = gomaxprocs(1);
   Options options = Runtime::get().options;
   Runtime::get().options.time_slice = 30 * kMillisecond;
+  int in_order = 0;
   for (int round = 0; round < 20; round++) {
     std::vector<int> order;
     usleep(40'000);
@@ -79,8 +82,9 @@ BOOST_AUTO_TEST_CASE(the_last_started_runs_first_also_after_a_long_rest) {
       for (Nanos end = nanotime() + 5 * kMillisecond; nanotime() < end;) {}   // sysmon looks
       wg.wait();
     });
-    BOOST_TEST(order == (std::vector<int>{2, 0, 1}), boost::test_tools::per_element());
+    in_order += order == std::vector<int>{2, 0, 1};
   }
+  BOOST_TEST(in_order >= 15);   // not 20: when the machine halts for 30 ms, a slice does end
   Runtime::get().options = options;
   gomaxprocs(before);
 }
@@ -274,8 +278,11 @@ BOOST_AUTO_TEST_CASE(goroutine_counts_return_to_where_they_were) {
 BOOST_AUTO_TEST_CASE(idle_threads_can_be_ended_and_started_again) {
   run([] {});
   int timekeepers = Runtime::get().native().next_timer() != 0;   // of another case's timer
-  Runtime::get().stop_idle_threads();
-  BOOST_TEST(Runtime::get().native().machine_count() <= 1 + timekeepers);
+  // run returns when its function does: the thread that called it may not be idle yet.
+  testing::until([&] {
+    Runtime::get().stop_idle_threads();
+    return Runtime::get().native().machine_count() <= 1 + timekeepers;
+  });
   int x = 0;
   run([&] { x = 1; });
   BOOST_TEST(x == 1);

@@ -57,6 +57,12 @@ BOOST_AUTO_TEST_CASE(the_number_follows_the_affinity_mask_until_it_is_set) {
 
 // Timers of Ps that went were nobody's: of 64 sleepers 17 woke, and a machine looked for what was due without end.
 BOOST_AUTO_TEST_CASE(those_that_sleep_on_a_p_that_goes_wake) {
+  auto timers = [] {
+    size_t n = 0;
+    Runtime::get().native().for_each_processor([&](P& p) { n += p.timers.size(); });
+    return n;
+  };
+  size_t others = timers();   // other cases' in this process, which may be due meanwhile
   gomaxprocs(4);
   run([] {
     WaitGroup all;
@@ -72,9 +78,7 @@ BOOST_AUTO_TEST_CASE(those_that_sleep_on_a_p_that_goes_wake) {
     gomaxprocs(1);
     all.wait();
   });
-  size_t left = 0;
-  Runtime::get().native().for_each_processor([&](P& p) { left += p.timers.size(); });
-  BOOST_TEST(left == 0u);
+  BOOST_TEST(timers() <= others);
   set_default_gomaxprocs();
 }
 

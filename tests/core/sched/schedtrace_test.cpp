@@ -45,8 +45,11 @@ BOOST_AUTO_TEST_CASE(the_detailed_form_has_a_line_for_each_p_m_and_g) {
   run([&] {
     Chan<int> ch(0);
     go([=]() mutable { ch.recv(); });
-    until([] { return someone_waits(WaitReason::ChanReceive); });
-    text = schedtrace(true);
+    // Waiting it may still be on its machine, for as long as that does not run.
+    until([&] {
+      text = schedtrace(true);
+      return text.find("status=4(chan receive) m=nil") != std::string::npos;
+    });
     ch.send(1);
   });
   auto lines = lines_of(text);

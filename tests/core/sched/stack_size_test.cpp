@@ -79,7 +79,7 @@ BOOST_AUTO_TEST_CASE(a_size_out_of_range_is_named_and_nothing_is_started) {
              "go: the stack size must be from 16384 to 1073741824 bytes, got 100");
   BOOST_TEST(text_of<std::invalid_argument>([] { stack_size(kMostStack + 1); }) ==
              "stack_size: the stack size must be from 16384 to 1073741824 bytes, got 1073741825");
-  BOOST_TEST(num_goroutine() == before);
+  BOOST_TEST(num_goroutine() <= before);   // the last of another case may have ended
 }
 
 BOOST_AUTO_TEST_CASE(stack_size_holds_for_goroutines_that_are_started_from_now_on) {

@@ -36,6 +36,7 @@ uint64_t yields_of_ps() {
 BOOST_AUTO_TEST_SUITE(switch_counts)
 
 BOOST_AUTO_TEST_CASE(a_park_counts_under_its_reason_for_the_goroutine_and_for_a_p) {
+  EndlessSlices endless;   // without a P nobody counts
   SwitchCounts<uint32_t> counts;
   uint64_t receives = parks_of_ps(WaitReason::ChanReceive), yields = yields_of_ps();
   run([&] {
@@ -164,6 +165,7 @@ BOOST_AUTO_TEST_CASE(a_reader_never_sees_halves_of_two_steals) {
 }
 
 BOOST_AUTO_TEST_CASE(what_a_p_stole_adds_up_to_what_it_counted) {
+  EndlessSlices endless;
   int before = gomaxprocs(2);
   std::atomic<int> running{0};
   run([&] {

@@ -101,7 +101,13 @@ BOOST_AUTO_TEST_CASE(a_machine_that_ended_during_a_stop_can_still_be_looked_at) 
     });
   });
   BOOST_REQUIRE(!machines.empty());
-  Runtime::get().stop_idle_threads();
+  // run returns when its function does: the machine that called it may not be idle yet, and does not end then.
+  testing::until([&] {
+    Runtime::get().stop_idle_threads();
+    bool there = false;
+    Runtime::get().native().for_each_machine([&](M& m) { there = there || std::count(machines.begin(), machines.end(), &m) != 0; });
+    return !there;
+  });
   for (M* m : machines) BOOST_TEST(m->mutator.load() == 0u);
 }
 
