@@ -129,10 +129,16 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "stop_world",
-        "One goroutine stops the world each millisecond, beside 1000 goroutines that yield and two that compute and make no call; "
-        "99th percentile of the time until everybody stands.",
+        "One goroutine stops the world each millisecond, beside 1000 goroutines that yield; 99th percentile of the time until "
+        "everybody stands. In Python it collects the managed heap, which begins with such a stop.",
         "ns",
-        Repetitions(compiled=300),
+        Repetitions(compiled=300, gort=300),
+    ),
+    Case(
+        "stop_world_hogs",
+        "As stop_world, beside two goroutines that compute all the time and make no call.",
+        "ns",
+        Repetitions(compiled=300, gort=300),
     ),
     Case(
         "parked",

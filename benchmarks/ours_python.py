@@ -264,19 +264,42 @@ def sleep_late(n: int) -> Answer:
     return per_operation(late, n)
 
 
-def sleep_late_hogs(n: int) -> Answer:
-    going, hogs = True, gort.WaitGroup()
+def stop_world(n: int) -> Answer:
+    going, others, waits = True, gort.WaitGroup(), []
 
-    def hog() -> None:
+    def yields() -> None:
         while going:
-            pass
+            gort.gosched()
 
-    hogs.go(hog)
-    hogs.go(hog)
-    answer = sleep_late(n)
+    for _ in range(1000):
+        others.go(yields)
+    for _ in range(n):
+        gort.sleep(0.001)
+        gort.gc.collect()
+        waits.append(gort.gc.cycles()[-1].stop1_wait)
     going = False
-    hogs.wait()
-    return answer
+    others.wait()
+    return Answer(float(sorted(waits)[n * 99 // 100]), "ns")
+
+
+def beside_hogs(work: Callable[[int], Answer]) -> Callable[[int], Answer]:
+    """The same work beside two goroutines that compute all the time."""
+
+    def beside(n: int) -> Answer:
+        going, hogs = True, gort.WaitGroup()
+
+        def hog() -> None:
+            while going:
+                pass
+
+        hogs.go(hog)
+        hogs.go(hog)
+        answer = work(n)
+        going = False
+        hogs.wait()
+        return answer
+
+    return beside
 
 
 if __name__ == "__main__":
@@ -294,7 +317,9 @@ if __name__ == "__main__":
             "skynet": skynet,
             "ring": ring,
             "sleep_late": sleep_late,
-            "sleep_late_hogs": sleep_late_hogs,
+            "sleep_late_hogs": beside_hogs(sleep_late),
+            "stop_world": stop_world,
+            "stop_world_hogs": beside_hogs(stop_world),
             "parked": parked,
             "blocked_progress": blocked_progress,
             "native_pair": native_pair(lambda function, argument: gort.go_native(function, argument).join),

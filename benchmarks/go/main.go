@@ -39,6 +39,7 @@ var perOperation = map[string]func(n int) float64{
 	"sleep_late":      sleepLate,
 	"sleep_late_hogs": sleepLateHogs,
 	"stop_world":      stopWorld,
+	"stop_world_hogs": stopWorldHogs,
 }
 
 // measure runs one case with n operations, after a tenth of them where the case is one of perOperation.

@@ -26,6 +26,7 @@ double ring(int64_t n);
 double sleep_late(int64_t n);
 double sleep_late_hogs(int64_t n);
 double stop_world(int64_t n);
+double stop_world_hogs(int64_t n);
 
 // locks.cpp, in ns
 double mutex(int64_t n);

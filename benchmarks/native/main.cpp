@@ -22,7 +22,7 @@ constexpr std::pair<const char*, double (*)(int64_t)> kPerOperation[] = {
     {"round_trip", round_trip}, {"buffered", buffered},               {"select2", select2},
     {"mutex", mutex},           {"mutex_contended", mutex_contended}, {"mutex_handoff", mutex_handoff},
     {"skynet", skynet},         {"ring", ring},                       {"sleep_late", sleep_late},
-    {"sleep_late_hogs", sleep_late_hogs}, {"stop_world", stop_world},
+    {"sleep_late_hogs", sleep_late_hogs}, {"stop_world", stop_world},           {"stop_world_hogs", stop_world_hogs},
 };
 
 std::string number(double value) {
