@@ -190,17 +190,25 @@ void on_arrival() {
   if (spare) lane().start(spare);
 }
 
-// Catches the signals of the set, all or none. False with an exception set.
+bool has_spare() {
+  deliverer.lock.lock();
+  bool has = deliverer.spare != nullptr;
+  deliverer.lock.unlock();
+  return has;
+}
+
+// Catches the signals of the set, all or none. False with an exception set. After the last look for a spare no Python code runs: it could let
+// others withdraw all that was wanted, and the spare with it. So the caller notes what it wants before it runs any.
 bool take(Set set, bool pass_on_all) {
-  if (!deliverer.spare) {
+  bool interrupt = pass_on_all || !(set & signals::bit(SIGINT)) || !raises_interrupt();
+  while (!has_spare()) {
     G* spare = new_spare(deliverer_main);
     if (!spare) return false;
     deliverer.lock.lock();
-    std::swap(deliverer.spare, spare);
+    if (!deliverer.spare) deliverer.spare = std::exchange(spare, nullptr);
     deliverer.lock.unlock();
     discard_spare(spare);
   }
-  bool interrupt = pass_on_all || !(set & signals::bit(SIGINT)) || !raises_interrupt();
   try {
     for_each_signal(set, [&](int number) { signals::take(number, number != SIGINT || interrupt); });
   } catch (const std::system_error& error) {   // it comes with the first one or not at all

@@ -340,6 +340,26 @@ def test_nothing_is_left_of_a_run_that_asked_for_signals():
     assert len(os.listdir("/proc/self/fd")) <= len(files)   # a collection may have closed others
 
 
+def test_a_channel_is_served_when_the_only_other_one_leaves_while_it_is_registered(monkeypatch):
+    # Registering runs Python code, which may let another thread stop what it has: with that the goroutine that delivers went.
+    def main():
+        first, second = gort.Chan(1), gort.Chan(1)
+        notify(first, signal.SIGUSR1)
+        known = signal.getsignal
+
+        def getsignal(number):
+            stop(first)
+            return known(number)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(signal, "getsignal", getsignal)
+            notify(second, signal.SIGINT)
+        kill(signal.SIGINT)
+        return second.recv(timeout=LONG)
+
+    assert gort.run(main) == signal.SIGINT
+
+
 def test_ignore_takes_it_from_channels_and_handlers():
     done = python("""
         from gort.signal import *

@@ -27,7 +27,8 @@ bool is_to_be_looked_at(G* g) {
 
 void give_back_below(G* g) {
   uintptr_t low = uintptr_t(g->fiber.stack.low);
-  static const uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE));   // madvise rounds the length up: into the frames, were it a smaller one
+  // No static: preempt::available says why.
+  uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE));   // madvise rounds the length up: into the frames, were it a smaller one
   uintptr_t end = uintptr_t(world::below_frame(g->fiber.sp)) & ~(page - 1);
   if (low != 0 && low < end) madvise(reinterpret_cast<void*>(low), end - low, MADV_DONTNEED);
 }

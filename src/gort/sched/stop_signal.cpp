@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -33,7 +34,7 @@ int collect_segments(dl_phdr_info* module, size_t, void*) {
   const void* members[] = {
       reinterpret_cast<void*>(&signal_mutator),
       reinterpret_cast<void*>(&std::malloc),
-      reinterpret_cast<void*>(&::sigaction),
+      reinterpret_cast<void*>(&::syscall),   // the C library's, also where a sanitizer has its own malloc and sigaction
       reinterpret_cast<void*>(&std::terminate),
       reinterpret_cast<void*>(&_Unwind_RaiseException),
   };

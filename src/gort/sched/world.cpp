@@ -116,8 +116,7 @@ void safe_point_slow() {
 }
 
 MutatorScope::MutatorScope() {
-  G* g = current();
-  (void)g;
+  current();   // a thread that is new here gets its machine
   M* m = this_machine();
   entered_ = false;
   if (m->mutator_depth++ == 0 && m->mutator.load(std::memory_order_relaxed) == 0) {

@@ -16,11 +16,11 @@ namespace {
 constexpr Nanos kStarvationThreshold = kMillisecond;
 constexpr int kSpins = 4;
 constexpr int kPausesPerSpin = 30;
+const bool several_cpus = num_cpu() > 1;   // not in the function: preempt::available says why
 
 // Spinning pays if the holder runs on another CPU this moment and nobody waits for ours. The Python lane has one P, so spinning there would
 // only hold up the holder.
 bool may_spin(int spins) {
-  static const bool several_cpus = num_cpu() > 1;
   if (spins >= kSpins || !several_cpus) return false;
   M* m = this_machine();
   RuntimeScope inside(m);
