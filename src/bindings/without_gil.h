@@ -1,0 +1,68 @@
+// What takes the GIL's place where there is none: CPython 3.13t, where Python goroutines run in parallel (docs/free_threading.md).
+//
+// Most of the bindings need nothing: primitives have locks of their own, and an object's counts are CPython's business. What leaned on the GIL leans
+// on one of three things now, each of which costs a build with a GIL nothing:
+//
+//   ObjectLock hold(self);        // one object's fields against its own other methods (CPython's critical section)
+//   Exclusive hold;               // a table of the module: who waits for what, which channel wants which signal
+//   while_all_stand([&] {...});   // a look at what others do: nobody runs Python code, switches goroutines or gets out of a wait meanwhile
+//
+// Rejected: one lock around every method, which is the GIL again. Rejected: _PyEval_StopTheWorld, which is not exported; the
+// public PyUnstable_GC_VisitObjects calls its callback with the world stopped.
+//
+// 3.14t is not among them: its collector must be shown the frames of goroutines that wait, and has no way to be (python_fibers.md). There the module asks for the GIL.
+#pragma once
+
+#include "cpython.h"
+
+namespace gort::python {
+
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030e0000
+#define GORT_WITHOUT_GIL 1
+inline constexpr bool kWithoutGil = true;
+#else
+inline constexpr bool kWithoutGil = false;
+#endif
+
+// While an Exclusive lives no other thread has one. Nothing within may run Python code (no Py_DECREF of a user's object), park, or make
+// another. Waiting for it lets go of the thread state, as waiting for any lock of CPython's.
+class Exclusive {
+ public:
+  Exclusive();
+  ~Exclusive();
+  Exclusive(const Exclusive&) = delete;
+  Exclusive& operator=(const Exclusive&) = delete;
+};
+
+// ObjectLock is Py_BEGIN_CRITICAL_SECTION: others wait with their ObjectLock of the same object. It is let go of whenever the thread state is (a
+// park, a wait for a lock): so nothing may be remembered over such a call.
+class ObjectLock {
+ public:
+  explicit ObjectLock([[maybe_unused]] PyObject* object) {
+#ifdef GORT_WITHOUT_GIL
+    PyCriticalSection_Begin(&section_, object);
+#endif
+  }
+  ~ObjectLock() {
+#ifdef GORT_WITHOUT_GIL
+    PyCriticalSection_End(&section_);
+#endif
+  }
+  ObjectLock(const ObjectLock&) = delete;
+  ObjectLock& operator=(const ObjectLock&) = delete;
+
+#ifdef GORT_WITHOUT_GIL
+ private:
+  PyCriticalSection section_;
+#endif
+};
+
+// while_all_stand calls look once, while every other thread of the interpreter stands: at a point between two bytecodes, or where it had let go of
+// its state. REQUIRES: an attached state; look makes no object of Python and destroys none, takes no Exclusive, and does not park.
+void while_all_stand(void (*look)(void*), void* argument);
+template <class F>
+void while_all_stand(F look) {
+  while_all_stand([](void* argument) { (*static_cast<F*>(argument))(); }, &look);
+}
+
+}  // namespace gort::python
