@@ -1,5 +1,7 @@
 #include "cpython.h"
 
+#include "without_gil.h"
+
 #include <dlfcn.h>
 #include <pthread.h>
 
@@ -52,7 +54,7 @@ const char* why_unsupported() {
 #if PY_VERSION_HEX >= 0x030e0000
   if (!find_protect()) return "gort: CPython 3.14.0 and 3.14.1 cannot be told where a goroutine's stack is; please use 3.14.2 or later";
 #endif
-#ifdef Py_GIL_DISABLED
+#if defined(Py_GIL_DISABLED) && !defined(GORT_WITHOUT_GIL)
   // This module asks for the GIL, by not saying that it can do without; only the user can have refused it.
   PyObject* is_enabled = PySys_GetObject("_is_gil_enabled");
   PyObject* enabled = is_enabled ? PyObject_CallNoArgs(is_enabled) : nullptr;

@@ -6,11 +6,13 @@
 #include <pybind11/pybind11.h>   // for the number of its version alone
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -32,9 +34,10 @@ struct Module {
   size_t tls_module;
   size_t words;
 };
-std::vector<Module> modules;
-bool found_others = false;
-unsigned keys_used = 0;   // all keys of pthread's that are in use lie below
+using Modules = std::vector<Module>;
+std::atomic<const Modules*> modules{new Modules};   // never changed, only replaced: others may be reading
+std::atomic<bool> found_others{false};
+std::atomic<unsigned> keys_used{0};   // all keys of pthread's that are in use lie below
 
 // pybind11's record of a call.
 struct BoundCall {
@@ -58,7 +61,25 @@ void count_keys() {
     return;
   }
   pthread_key_delete(lowest);
-  keys_used = std::max(keys_used, unsigned(lowest));
+  if (keys_used < unsigned(lowest)) keys_used = unsigned(lowest);
+}
+
+// Calls visit(module, place, word) for every head of a list that lies in [low, high); module 0: place is a key. True from visit ends it.
+template <class Visit>
+bool for_each_head(const char* low, const char* high, Visit visit) {
+  count_keys();
+  for (unsigned key = 0; key < keys_used; key++) {
+    void* word = pthread_getspecific(key);
+    if (is_bound_call(word, low, high) && visit(0, key, word)) return true;
+  }
+  for (const Module& module : *modules.load(std::memory_order_acquire)) {
+    TlsIndex index{module.tls_module, 0};
+    auto** words = static_cast<void**>(__tls_get_addr(&index));
+    for (size_t i = 0; i < module.words; i++) {
+      if (is_bound_call(words[i], low, high) && visit(module.tls_module, i, words[i])) return true;
+    }
+  }
+  return false;
 }
 
 bool has_text(const dl_phdr_info& info) {
@@ -90,8 +111,10 @@ std::string folder_of(const std::string& path) { return path.substr(0, path.rfin
 
 // Whether a module of another version of pybind11 than gort's was imported: those of one version share a record in one of two dicts.
 bool has_other_internals(PyObject* dict) {
+  if (!dict) return false;
+  ObjectLock hold(dict);
   PyObject *key, *value;
-  for (Py_ssize_t at = 0; dict && PyDict_Next(dict, &at, &key, &value);) {
+  for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &key, &value);) {
     if (!PyUnicode_Check(key)) continue;
     const char* name = PyUnicode_AsUTF8(key);
     if (!name) PyErr_Clear();
@@ -109,39 +132,61 @@ void forget_state(PyThreadState* state) {
 }
 
 void look_for_modules() {
+  Exclusive hold;
   if (!search) search = new Search;
   Dl_info own;
   std::string own_folder = dladdr(kText, &own) ? folder_of(own.dli_fname) : "";
   dl_iterate_phdr(look_at, nullptr);
+  const Modules* before = modules.load(std::memory_order_relaxed);
+  Modules all = *before;
   for (auto& [name, module] : search->found) {
     if (folder_of(name) == own_folder) continue;   // gort's own parking functions are none of pybind11's
     // Its number stays its own only while it is loaded.
-    if (dlopen(name.c_str(), RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE)) {
-      modules.push_back(module);
-      found_others = true;
-    }
+    if (dlopen(name.c_str(), RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE)) all.push_back(module);
   }
   search->found.clear();
-  found_others = found_others || has_other_internals(PyEval_GetBuiltins()) || has_other_internals(PyInterpreterState_GetDict(PyInterpreterState_Get()));
+  if (all.size() != before->size()) modules.store(new Modules(std::move(all)), std::memory_order_release);
+  if (!modules.load(std::memory_order_relaxed)->empty() || has_other_internals(PyEval_GetBuiltins()) ||
+      has_other_internals(PyInterpreterState_GetDict(PyInterpreterState_Get()))) {
+    found_others = true;
+  }
 }
 
-bool present() { return found_others; }
+bool present() { return found_others.load(std::memory_order_relaxed); }
+
+#ifdef GORT_WITHOUT_GIL
+
+namespace {
+void set(const Head& head, void* value) {
+  if (head.module == 0) {
+    pthread_setspecific(pthread_key_t(head.place), value);
+    return;
+  }
+  TlsIndex index{head.module, 0};
+  static_cast<void**>(__tls_get_addr(&index))[head.place] = value;
+}
+}  // namespace
+
+void lift(const char* high, Calls& calls) {
+  for_each_head(static_cast<char*>(__builtin_frame_address(0)), high, [&](size_t module, size_t place, void* word) {
+    calls.push_back({module, place, word});
+    return false;
+  });
+  for (const Head& head : calls) set(head, nullptr);
+}
+
+void put_back(Calls& calls) {
+  for (const Head& head : calls) set(head, head.value);
+  calls.clear();
+}
+
+#else
 
 bool in_bound_call(const char* high) {
-  if (!found_others) return false;
-  auto* low = static_cast<const char*>(__builtin_frame_address(0));
-  count_keys();
-  for (unsigned key = 0; key < keys_used; key++) {
-    if (is_bound_call(pthread_getspecific(key), low, high)) return true;
-  }
-  for (const Module& module : modules) {
-    TlsIndex index{module.tls_module, 0};
-    auto** words = static_cast<void**>(__tls_get_addr(&index));
-    for (size_t i = 0; i < module.words; i++) {
-      if (is_bound_call(words[i], low, high)) return true;
-    }
-  }
-  return false;
+  if (!present()) return false;
+  return for_each_head(static_cast<char*>(__builtin_frame_address(0)), high, [](size_t, size_t, void*) { return true; });
 }
+
+#endif
 
 }  // namespace gort::python::guests

@@ -6,6 +6,7 @@
 #include "arguments.h"
 #include "errors.h"
 #include "goroutine_object.h"
+#include "gort/sched/choice.h"
 #include "gort/sched/go.h"
 #include "native_call.h"
 #include "python_lane.h"
@@ -81,7 +82,9 @@ PyObject* gomaxprocs(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
     if (overflow > 0 || n > long(kMaxProcs)) return errors::bad_value("gomaxprocs", "n", "at most 1024", args[0]);
     if (overflow < 0) n = 0;
   }
-  return PyLong_FromLong(gort::gomaxprocs(int(n < 0 ? 0 : n)));
+  int before = gort::gomaxprocs(int(n < 0 ? 0 : n));
+  resize_lane(choice::exploring());
+  return PyLong_FromLong(before);
 }
 
 PyObject* lock_os_thread(PyObject*, PyObject*) {
@@ -156,7 +159,11 @@ PyMethodDef methods[] = {
 }  // namespace
 }  // namespace gort::python
 
-PYBIND11_MODULE(_gort, m) {
+#if defined(Py_GIL_DISABLED) && !defined(GORT_WITHOUT_GIL)
+PYBIND11_MODULE(_gort, m) {   // asks for the GIL (without_gil.h)
+#else
+PYBIND11_MODULE(_gort, m, pybind11::mod_gil_not_used()) {
+#endif
   using namespace gort::python;
   if (!errors::load() || !create_lane() || PyModule_AddFunctions(m.ptr(), methods) < 0 || !add_goroutine_type(m.ptr()) ||
       !add_signal_functions(m.ptr()) || !register_all(m.ptr())) {

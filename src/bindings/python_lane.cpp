@@ -6,9 +6,9 @@
 #include <atomic>
 #include <unordered_set>
 
+#include "carry.h"
 #include "errors.h"
 #include "goroutine_object.h"
-#include "guests.h"
 #include "hogs.h"
 #include "gort/sched/stack_overflow.h"
 #include "state_swap.h"
@@ -22,6 +22,10 @@ struct Thread {
   unsigned long id = 0;             // what threading.get_ident() says on this thread
   PyGILState_STATE ensured{};
   Py_ssize_t modules = 0;           // sys.modules' length when guests were last looked for here
+#ifdef GORT_WITHOUT_GIL
+  Frame* loaded = nullptr;          // whose Python state lies in `state`; null: the scheduler stack's own
+  PyThreadState own{};              // that, meanwhile
+#endif
 };
 Thread* thread_of(M* m) { return static_cast<Thread*>(m->lane_data); }
 
@@ -39,6 +43,65 @@ bool is_alive(PyThreadState* state) {
   return s && is_made(s);   // a new one may lie where the dead one lay
 }
 
+#ifdef GORT_WITHOUT_GIL
+
+uintptr_t async_bit;   // of eval_breaker: an exception waits in async_exc
+
+// The bit is CPython's own business; its public function shows it.
+void learn_async_bit() {
+  PyThreadState* me = PyThreadState_Get();
+  uintptr_t before = __atomic_load_n(&me->eval_breaker, __ATOMIC_RELAXED);
+  PyThreadState_SetAsyncExc(me->thread_id, PyExc_Exception);
+  async_bit = __atomic_load_n(&me->eval_breaker, __ATOMIC_RELAXED) & ~before;
+  PyThreadState_SetAsyncExc(me->thread_id, nullptr);
+}
+
+void make_fresh(PyThreadState& parked) {
+  static std::atomic<uint64_t> ids{uint64_t(1) << 62};   // beyond those of real states
+  PyThreadState before = parked;
+  parked = {};
+  parked.interp = PyInterpreterState_Get();
+  parked.c_recursion_remaining = kCallBudget;
+  parked.id = ids.fetch_add(1, std::memory_order_relaxed);
+  parked.datastack_chunk = before.datastack_chunk;
+  parked.datastack_top = before.datastack_top;
+  parked.datastack_limit = before.datastack_limit;
+}
+
+// Lets go of the locks of the critical sections that the caller is in, as it would when it blocks; it stays in them.
+void suspend_sections(PyThreadState* state) {
+  PyEval_SaveThread();
+  uintptr_t sections = std::exchange(state->critical_section, 0);
+  PyEval_RestoreThread(state);
+  state->critical_section = sections;
+}
+
+// Takes them again. Others may hold them: waits, with the state detached.
+void resume_sections(PyThreadState* state) {
+  uintptr_t sections = std::exchange(state->critical_section, 0);
+  PyEval_SaveThread();
+  state->critical_section = sections;
+  PyEval_RestoreThread(state);
+}
+
+void exchange(Thread* thread, Frame* to) {
+  Frame* from = thread->loaded;
+  if (from == to) return;
+  PyThreadState* state = thread->state;
+  if (state->critical_section != 0) [[unlikely]] suspend_sections(state);
+  PyThreadState& left = from ? from->parked : thread->own;
+  carry(*state, left);
+  if (from) from->state.store(&left, std::memory_order_relaxed);
+  carry(to ? to->parked : thread->own, *state);
+  if (!state->exc_info) state->exc_info = &state->exc_state;   // a new goroutine's
+  if (to) to->state.store(state, std::memory_order_relaxed);
+  thread->loaded = to;
+  if (state->async_exc) [[unlikely]] __atomic_fetch_or(&state->eval_breaker, async_bit, __ATOMIC_RELAXED);
+  if (state->critical_section != 0) [[unlikely]] resume_sections(state);
+}
+
+#else
+
 // Something was imported since this thread switched last, perhaps by the state that it leaves.
 [[gnu::noinline]] void look_for_guests(Thread* thread, PyThreadState* to) {
   PyThreadState* from = PyThreadState_Get();
@@ -48,6 +111,8 @@ bool is_alive(PyThreadState* state) {
   guests::look_for_modules();
   thread->modules = PyDict_GET_SIZE(imported);
 }
+
+#endif
 
 // The GIL, for a plain thread that waits in a NativeScope and so has none.
 class Held {
@@ -76,6 +141,9 @@ class PythonLane final : public LaneHooks {
     thread->state = PyThreadState_Get();
     thread->id = PyThread_get_thread_ident();
     swap_state.check();
+#ifdef GORT_WITHOUT_GIL
+    thread->own.py_recursion_limit = thread->state->py_recursion_limit;
+#endif
     states.fetch_add(1, std::memory_order_relaxed);
   }
 
@@ -103,29 +171,47 @@ class PythonLane final : public LaneHooks {
 
   void switched(M* m, G* to) override {
     Thread* thread = thread_of(m);
-    PyThreadState* state = to ? frame_of(to)->state : thread->state;
+#ifdef GORT_WITHOUT_GIL
+    Frame* frame = to ? frame_of(to) : nullptr;
+    exchange(thread, frame);
+    if (thread->modules != PyDict_GET_SIZE(imported)) [[unlikely]] {
+      guests::look_for_modules();
+      thread->modules = PyDict_GET_SIZE(imported);
+    }
+    if (frame && !frame->calls.empty()) [[unlikely]] guests::put_back(frame->calls);
+#else
+    PyThreadState* state = to ? frame_of(to)->state.load(std::memory_order_relaxed) : thread->state;
     if (thread->modules != PyDict_GET_SIZE(imported)) [[unlikely]] look_for_guests(thread, state);
     else swap_state(state);
     keys.set(state);
     if (state->thread_id != thread->id) state->thread_id = thread->id;
+#endif
   }
 
   bool lendable(G* g) override {
+    if constexpr (kWithoutGil) return false;   // it would be pinned to the thread
     CodeRecord* record = frame_of(g)->record;
     return record && !guests::present() && !record->blocked && record->clean_slices >= kTrustedSlices;
   }
 
   bool slice_ended(M* m, G* g) override {
     Frame* frame = frame_of(g);
+#ifdef GORT_WITHOUT_GIL
+    if (guests::present() && !m->own) guests::lift(g->fiber.stack.high, frame->calls);
+    return false;
+#else
     CodeRecord* record = frame->record;
     if (record && !m->own && record->clean_slices < kTrustedSlices) record->clean_slices++;
     return guests::present() && !m->own && guests::in_bound_call(g->fiber.stack.high);
+#endif
   }
 
   bool in_foreign_code(G* g) override {
     PyThreadState* state = frame_of(g)->state;
     return state && !is_attached(state);
   }
+
+  void while_all_stand(void (*look)(void*), void* argument) override { python::while_all_stand(look, argument); }
 
   void seen_blocked(G* g) override {
     if (CodeRecord* record = frame_of(g)->record) record->blocked = true;
@@ -162,10 +248,16 @@ class PythonLane final : public LaneHooks {
       });
     });
     int64_t others = 0;
-    for (PyThreadState* s = PyInterpreterState_ThreadHead(PyInterpreterState_Get()); s; s = PyThreadState_Next(s)) {
-      if (!is_made(s)) return true;   // a thread is about to call Python; the others cannot be seen behind its state
-      others += !ours.count(s);
-    }
+    PyInterpreterState* interpreter = PyInterpreterState_Get();
+    python::while_all_stand([&] {
+      for (PyThreadState* s = PyInterpreterState_ThreadHead(interpreter); s; s = PyThreadState_Next(s)) {
+        if (!is_made(s)) {   // a thread is about to call Python; the others cannot be seen behind its state
+          others = INT64_MAX;
+          return;
+        }
+        others += !ours.count(s);
+      }
+    });
     return others > states.load(std::memory_order_relaxed);
   }
 
@@ -177,7 +269,7 @@ class PythonLane final : public LaneHooks {
 
   void dead(G* g) override {
     Frame* frame = frame_of(g);
-    if (!frame || !frame->state) return;
+    if (kWithoutGil || !frame || !frame->state) return;
     PyThreadState_Clear(frame->state);
     PyThreadState_Delete(frame->state);
     frame->state = nullptr;
@@ -240,6 +332,9 @@ bool create_lane() {
   main_thread = pthread_self();
   imported = Py_NewRef(PyImport_GetModuleDict());
   keys.find(PyThreadState_Get());
+#ifdef GORT_WITHOUT_GIL
+  learn_async_bit();
+#endif
   if (PyThreadState* scratch = PyThreadState_New(PyInterpreterState_Get())) {
     swap_state.learn(scratch);
     PyThreadState_Clear(scratch);
@@ -250,8 +345,8 @@ bool create_lane() {
     return false;
   }
   Runtime& runtime = Runtime::get();
-  python_lane = new Lane("python", kStackSize, new PythonLane);
-  python_lane->resize(1, runtime.seed());
+  python_lane = new Lane("python", kStackSize, new PythonLane, kWithoutGil);
+  python_lane->resize(kWithoutGil ? runtime.native().processors() : 1, runtime.seed());
   runtime.set_python_lane(python_lane);
   find_frame_writer();
   stack_overflow::set_describe([](G* g, int descriptor) {
@@ -293,6 +388,12 @@ M* machine_to_wait() {
 bool prepare_frame(G* g) {
   Frame* frame = frame_of(g);
   if (!frame) g->lane_data = frame = new Frame;
+#ifdef GORT_WITHOUT_GIL
+  make_fresh(frame->parked);
+  frame->state = &frame->parked;
+  frame->spoiled = false;
+  return true;
+#else
   if (frame->spoiled) {
     PyThreadState_Clear(frame->state);
     PyThreadState_Delete(frame->state);
@@ -305,6 +406,7 @@ bool prepare_frame(G* g) {
   if (!frame->state) return false;
   states.fetch_add(1, std::memory_order_relaxed);
   return true;
+#endif
 }
 
 PyObject* raise_outcome(Outcome outcome) {
@@ -386,6 +488,28 @@ PyFrameObject* innermost_frame(G* g) {
   Frame* frame = frame_of(g);
   if (!frame || !frame->state || (g->is_plain_thread() && !is_alive(frame->state))) return nullptr;
   return PyThreadState_GetFrame(frame->state);
+}
+
+void raise_in(G* g, PyObject* exception) {
+#ifdef GORT_WITHOUT_GIL
+  PyObject* mine = Py_NewRef(exception);
+  while_all_stand([&] {
+    Frame* frame = frame_of(g);
+    PyThreadState* state = frame->state;
+    if (!state || (g->is_plain_thread() && !is_alive(state))) return;
+    std::swap(state->async_exc, mine);
+    if (state != &frame->parked) __atomic_fetch_or(&state->eval_breaker, async_bit, __ATOMIC_RELAXED);
+  });
+  Py_XDECREF(mine);
+#else
+  inject(frame_of(g)->state, exception);
+#endif
+}
+
+void resize_lane(bool in_turn) {
+  int procs = kWithoutGil && !in_turn ? Runtime::get().native().processors() : 1;
+  if (procs == python_lane->processors()) return;
+  while_all_stand([&] { python_lane->resize(procs, Runtime::get().seed()); });
 }
 
 }  // namespace gort::python

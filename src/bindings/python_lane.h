@@ -7,7 +7,8 @@
 //     so a goroutine's state is never the one that waits for the GIL on behalf of the scheduler.
 //  3. A plain thread's goroutine keeps the thread's own state.
 //  4. No core lock is held where the GIL may be released.
-// There is one place where a state is exchanged (PythonLane::switched), and one way to do it (state_swap.h).
+// There is one place where a state is exchanged (PythonLane::switched), and one way to do it (state_swap.h). Without the GIL goroutines have no state
+// of their own (carry.h), and the same place exchanges what they have instead.
 #pragma once
 
 #include <atomic>
@@ -15,6 +16,8 @@
 #include "cpython.h"
 #include "gort/sched/runtime.h"
 #include "gort/sched/world.h"
+#include "guests.h"
+#include "without_gil.h"
 
 namespace gort::python {
 
@@ -22,10 +25,14 @@ struct GoroutineObject;
 
 // What a G of the Python lane carries: pooled with the G.
 struct Frame {
-  PyThreadState* state = nullptr;
+  std::atomic<PyThreadState*> state{nullptr};   // where its Python state is; without the GIL it moves between a machine's and `parked`
   GoroutineObject* object = nullptr;    // owned while the goroutine lives
   CodeRecord* record = nullptr;         // of its function; may be null
   bool spoiled = false;                 // the state cannot be used again
+#ifdef GORT_WITHOUT_GIL
+  PyThreadState parked{};
+  guests::Calls calls;                  // of pybind11's, while it waits inside them
+#endif
 };
 inline Frame* frame_of(G* g) { return static_cast<Frame*>(g->lane_data); }
 
@@ -85,7 +92,13 @@ void unwatch_interrupts();
 // after_fork_in_child leaves the forking goroutine alone in the runtime (sched/fork.cpp).
 void after_fork_in_child();
 
-// stack_of gives a new reference to the innermost frame of a goroutine, or null. GIL held.
+// raise_in raises an exception in a goroutine that has started, at its next bytecode. The caller's state is attached.
+void raise_in(G* g, PyObject* exception);
+
+// innermost_frame gives a new reference to the innermost frame of a goroutine, or null. GIL held, or while all stand.
 PyFrameObject* innermost_frame(G* g);
+
+// resize_lane gives the Python lane the native lane's number of Ps, or one if goroutines take turns there: with the GIL, or in a seeded run.
+void resize_lane(bool in_turn);
 
 }  // namespace gort::python

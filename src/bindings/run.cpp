@@ -157,7 +157,7 @@ void stop_members(Run* run) {
   for (G* g : members(run)) {
     bool asked = g->requests.load(std::memory_order_relaxed) & G::kExit;
     if (Runtime::get().request(g, G::kExit) || asked || g->home != &lane() || !g->started) continue;
-    inject(frame_of(g)->state, errors::GoExit);   // it computes, or has just been readied
+    raise_in(g, errors::GoExit);   // it computes, or has just been readied
   }
 }
 
@@ -239,7 +239,7 @@ void report_uncaught(G* g, GoroutineObject* object) {
     add_note(error, "goroutine " + std::to_string(object->id) + " [running], " + creation_text(object));
     run->panic = error;
     // If that ended no wait of main's, main computes or has just been readied.
-    if (!Runtime::get().request(run->main, G::kExit)) inject(frame_of(run->main)->state, errors::GoExit);
+    if (!Runtime::get().request(run->main, G::kExit)) raise_in(run->main, errors::GoExit);
     return;
   }
   if (!PyErr_GivenExceptionMatches(error, PyExc_SystemExit)) call_panichook(object, error);
@@ -295,6 +295,7 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
     run.old_procs = gomaxprocs(int(procs));
     if (followed) run.old_procs = -1;
   }
+  resize_lane(seeded || default_seed != 0);
   m->keeps_processor = true;
   if (!m->p) lane().acquire_processor(m);
   if (seeded || default_seed) {
@@ -352,6 +353,7 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   run.group->release();
   if (run.old_procs < 0) set_default_gomaxprocs();
   else if (run.old_procs > 0) gomaxprocs(run.old_procs);
+  resize_lane(false);
   current_run = nullptr;
   if (lane().live() == 0 && runtime.native().live() == runtime.system_goroutines()) runtime.stop_idle_threads();
   if (run.panic) Py_CLEAR(run.panic);

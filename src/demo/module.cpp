@@ -73,7 +73,7 @@ PyMethodDef functions[] = {
 
 }  // namespace
 
-PYBIND11_MODULE(_demo, m) {
+PYBIND11_MODULE(_demo, m, pybind11::mod_gil_not_used()) {
   py::module_::import("gort._gort");
   if (PyModule_AddFunctions(m.ptr(), functions) < 0) throw py::error_already_set();
   py::class_<demo::Counter, std::shared_ptr<demo::Counter>>(m, "Counter", py::is_final(),

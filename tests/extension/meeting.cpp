@@ -144,7 +144,7 @@ PyMethodDef functions[] = {
 
 }  // namespace
 
-PYBIND11_MODULE(_meeting, m) {
+PYBIND11_MODULE(_meeting, m, pybind11::mod_gil_not_used()) {
   py::module_::import("gort");
   if (PyModule_AddFunctions(m.ptr(), functions) < 0) throw py::error_already_set();
   py::class_<Meeting, std::shared_ptr<Meeting>>(m, "Meeting")

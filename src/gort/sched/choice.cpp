@@ -53,11 +53,18 @@ void at_safe_point(M* m, G* g) {
   if (below(kGoOn) == 0) m->lane->let_others(m, g);
 }
 
-G* take(P* p) {
-  uint32_t n = p->queue.size() + (p->queue.peek_next() ? 1 : 0);
-  if (n < 2) return p->queue.pop();
+G* take(M* m) {
+  P* p = m->p;
+  PinnedQueue& pinned = m->pinning.queue;
+  uint32_t fresh = p->queue.size() + (p->queue.peek_next() ? 1 : 0), n = fresh + pinned.size();
+  if (n < 2) return fresh ? p->queue.pop() : pinned.take();
   step();
-  for (uint32_t passed_over = p->random.below(n); passed_over > 0; passed_over--) {
+  uint32_t passed_over = p->random.below(n);
+  if (passed_over >= fresh) {
+    for (; passed_over > fresh; passed_over--) pinned.push_tail(pinned.take(), p->order++);
+    return pinned.take();
+  }
+  for (; passed_over > 0; passed_over--) {
     G* g = p->queue.pop();
     if (!g || !p->queue.push_tail(g)) return g;   // a thief was here, or there is no room behind
   }

@@ -42,10 +42,10 @@ inline bool exploring() { return explored.load(std::memory_order_relaxed); }
 // steps counts the choices of explored schedules, of a place to interrupt or of a goroutine, since the process began.
 uint64_t steps();
 
-// The scheduler's part. at_safe_point lets others run before g, or not; take takes the P's next goroutine; slice is how long one
+// The scheduler's part. at_safe_point lets others run before g, or not; take takes the machine's next goroutine; slice is how long one
 // may run before others must have their turn.
 void at_safe_point(M* m, G* g);
-G* take(P* p);
+G* take(M* m);
 inline Nanos slice(Nanos usual) { return exploring() ? kForever : usual; }
 
 }  // namespace choice

@@ -50,6 +50,7 @@ void Runtime::after_fork_in_child() {
   system_goroutines_.store(0);
   if (survivor) {
     goroutines_.push_back(survivor);
+    survivor->pin = nullptr;   // its thread is its own now
     if (!self->own) {   // it ran on a machine of the pool
       self->own = survivor;
       survivor->own_machine = self;
@@ -74,6 +75,9 @@ void Lane::after_fork_in_child(M* self) {
     self->takeover = nullptr;
     self->next_idle = nullptr;
     self->idle = self->spinning = false;
+    self->pinning.queue.after_fork_in_child();
+    self->pinning.wants = false;
+    self->pinning.alive = self->pinning.locked = 0;
     self->own_ready.store(false);
     self->retake.store(false);
     self->counted_idle.store(false);
@@ -83,6 +87,7 @@ void Lane::after_fork_in_child(M* self) {
   idle_machines_count_.store(0);
   timekeeper_ = nullptr;
   spinning_.store(0);
+  wanting_.store(0);
   probing_.store(false);
   free_ = cold_ = nullptr;
   free_count_ = free_least_ = 0;

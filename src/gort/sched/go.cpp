@@ -106,7 +106,9 @@ void goexit() { throw GoExit(); }
 void lock_os_thread() {
   G* g = current();
   if (g->thread_locks == UINT32_MAX) throw Panic("LockOSThread nesting overflow");
-  if (!g->is_plain_thread()) {
+  if (g->pin) {   // its thread is its own already, but for others that live there: they stay, and nobody joins them
+    if (g->thread_locks == 0) g->pin->pinning.locked++;
+  } else if (!g->is_plain_thread()) {
     M* m = this_machine();
     if (m->own) m = m->lane->leave_lent_thread(m, g);
     g->own_machine = m;
@@ -117,7 +119,8 @@ void lock_os_thread() {
 void unlock_os_thread() {
   G* g = current();
   if (g->thread_locks == 0 || --g->thread_locks != 0) return;
-  if (!g->is_plain_thread()) g->own_machine = nullptr;
+  if (g->pin) g->pin->pinning.locked--;
+  else if (!g->is_plain_thread()) g->own_machine = nullptr;
 }
 
 int64_t num_goroutine() { return Runtime::get().num_goroutine(); }

@@ -63,6 +63,7 @@ struct G {
   // --- fixed for an incarnation
   M* own_machine = nullptr;   // not null: this G runs on that machine only: a plain thread, lock_os_thread, Lane::wait_with_thread
   uint32_t thread_locks = 0;  // lock_os_thread, nested
+  M* pin = nullptr;           // not null: it has started on a lane that pins, on this machine (pinning.h)
   uint64_t parent_id = 0;
   RunGroup* group = nullptr;  // the run that it belongs to; null: ambient. Holds a reference
   bool system = false;
@@ -71,6 +72,7 @@ struct G {
   // --- owner
   Fiber fiber;
   G* next = nullptr;          // link of the queue or list that it is in
+  std::atomic<uint32_t> order{0};   // of its place in a queue, on a lane that pins
   Waiter* fired = nullptr;
   const Waiter* arms = nullptr;   // while a select waits: its arms, and how many; they lie on its stack
   uint32_t arm_count = 0;

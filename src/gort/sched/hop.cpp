@@ -37,7 +37,7 @@ const void* hop(Lane& to, const void* outside_from) {
     take_thread_along(m, g, to);
     return before;
   }
-  if (g->own_machine) throw Fatal("gort: a goroutine that called lock_os_thread cannot leave its thread, and so not its lane");
+  if (g->own_machine || g->thread_locks != 0) throw Fatal("gort: a goroutine that called lock_os_thread cannot leave its thread, and so not its lane");
   if (from.hooks() && from.hooks()->slice_ended(m, g)) {
     throw Fatal("gort: a goroutine inside a function that pybind11 called cannot leave its thread, and so not its lane");
   }

@@ -37,7 +37,7 @@ void Lane::clear_left(M* m) {
   if (dead) free_goroutine(m, left);
 }
 
-Lane::Lane(const char* name, size_t stack_size, LaneHooks* hooks) : name_(name), hooks_(hooks), stacks_(stack_size) {}
+Lane::Lane(const char* name, size_t stack_size, LaneHooks* hooks, bool pins) : name_(name), hooks_(hooks), pins_(pins), stacks_(stack_size) {}
 
 // ---------------------------------------------------------------- goroutines
 
@@ -109,6 +109,7 @@ G* Lane::new_goroutine(size_t stack_size) {
   g->started.store(false, std::memory_order_relaxed);
   g->system = false;
   g->preemptible.store(false, std::memory_order_relaxed);
+  g->pin = nullptr;
   g->switches.clear();
   g->group = m && m->current ? m->current->group : nullptr;
   if (g->group) g->group->add();
@@ -123,6 +124,7 @@ void Lane::fiber_main(void* argument) {
   M* m = this_machine();
   Lane* lane = g->lane.load(std::memory_order_relaxed);
   if (LaneHooks* hooks = lane->hooks()) hooks->switched(m, g);
+  if (lane->pins_) lane->pin(m, g);
   lane->clear_left(m);
   leave_runtime(m);
   g->entry(g);
@@ -157,7 +159,9 @@ void Lane::finish(M* m, G* g) {
   else loose_ends_.fetch_add(1, std::memory_order_relaxed);
   g->status.store(Status::Dead, std::memory_order_relaxed);
   if (RunGroup* group = std::exchange(g->group, nullptr)) group->remove();
+  if (g->pin) m->pinning.alive.fetch_sub(1, std::memory_order_relaxed);
   if (std::exchange(g->thread_locks, 0) != 0) {
+    if (g->pin) m->pinning.locked--;
     g->own_machine = nullptr;
     m->retiring = true;
     m->attention.store(true, std::memory_order_relaxed);   // to the loop, which ends
@@ -219,7 +223,8 @@ void Lane::enqueue(G* g) {
     notify_own(g->own_machine);
     return;
   }
-  push_global(g);
+  if (g->pin) enqueue_pinned(g);
+  else push_global(g);
 }
 
 void Lane::push_global(G* g) {
@@ -240,9 +245,36 @@ void Lane::enqueue_next(M* m, G* g) {
     return;
   }
 #endif
+  if (pins_) {
+    if (g->pin && g->pin != m) {
+      enqueue_pinned(g);
+      return;
+    }
+    if (G* before = m->pinning.queue.take_next()) push_back(m, before);
+    if (G* before = m->p->queue.take_next()) push_back(m, before);
+    if (g->pin) {
+      m->pinning.queue.put_next(g);
+      return;
+    }
+  }
   G* kicked = m->p->queue.put_next(g);
   if (kicked && !m->p->queue.push_tail(kicked)) overflow(m, kicked);
   ensure_machine_for_work();
+}
+
+// To the end of what m runs. REQUIRES: m has a P; g is m's if it is pinned. False: the P's queue is full, and half of it went to the global one.
+bool Lane::push_back(M* m, G* g) {
+  P* p = m->p;
+  if (pins_) {
+    if (g->pin) {
+      m->pinning.queue.push_tail(g, p->order++);
+      return true;
+    }
+    g->order.store(p->order++, std::memory_order_relaxed);
+  }
+  if (p->queue.push_tail(g)) [[likely]] return true;
+  overflow(m, g);
+  return false;
 }
 
 void Lane::overflow(M* m, G* g) {
@@ -261,7 +293,7 @@ void Lane::give_up_slice(M* m, G* g, bool by_signal) {
   if (m->p) count(by_signal ? m->p->counters.preempt_signal : m->p->counters.preempt_call);
   count(by_signal ? g->switches.preempt_signal : g->switches.preempt_call);
   g->status.store(Status::Runnable, std::memory_order_relaxed);
-  push_global(g);
+  enqueue(g);
   leave_runtime(leave(m, g));
 }
 
@@ -294,7 +326,7 @@ void Lane::let_others(M* m, G* g) {
     if (!g->is_plain_thread() || !acquire_processor(m)) {
       // The P was taken while g was in foreign code, or computed for too long: it waits for its turn.
       g->status.store(Status::Runnable, std::memory_order_relaxed);
-      push_global(g);
+      enqueue(g);
       leave_runtime(leave(m, g));
       return;
     }
@@ -303,13 +335,14 @@ void Lane::let_others(M* m, G* g) {
   count(p->counters.yields);
   count(g->switches.yields);
   Nanos due = p->timers.next();
-  if (p->queue.empty() && global_.size() == 0 && due == 0 && !m->attention.load(std::memory_order_relaxed)) {
+  bool others = !p->queue.empty() || global_.size() != 0 || (pins_ && (!m->pinning.queue.empty() || wanting_.load() != 0));
+  if (!others && due == 0 && !m->attention.load(std::memory_order_relaxed)) {
     count(p->tick);
     leave_runtime(m);
     return;
   }
   g->status.store(Status::Runnable, std::memory_order_relaxed);
-  if (!p->queue.push_tail(g)) overflow(m, g);
+  push_back(m, g);
   leave_runtime(leave(m, g));
 }
 
@@ -317,13 +350,15 @@ void Lane::let_others(M* m, G* g) {
 // the next of them goes to the end of the queue. Go's sysmon ends it by preempting one; ours sets chain_over, which the Python lane can hear too.
 G* Lane::take_local(M* m) {
   P* p = m->p;
-  if (choice::exploring()) return choice::take(p);
+  if (pins_ && m->pinning.queue.has_post()) m->pinning.queue.collect(p->order++);
+  if (choice::exploring()) return choice::take(m);
   if (p->chain_over.load(std::memory_order_relaxed)) [[unlikely]] {
     p->chain_over.store(false, std::memory_order_relaxed);
     G* next = p->queue.take_next();
-    if (next && !p->queue.push_tail(next)) overflow(m, next);
+    if (!next && pins_) next = m->pinning.queue.take_next();
+    if (next) push_back(m, next);
   }
-  return p->queue.pop();
+  return pins_ ? take_merged(m) : p->queue.pop();
 }
 
 // What this P would run next, if that needs nothing but a switch; else null, and the loop decides.
@@ -336,7 +371,11 @@ G* Lane::take_local(M* m) {
     Nanos due = p->timers.next();
     if (due != 0 && due <= nanotime()) return nullptr;
   }
-  G* g = p->queue.pop();
+  if (pins_) [[unlikely]] {
+    if (m->pinning.queue.has_post()) m->pinning.queue.collect(p->order++);
+    if (tick % kGlobalCheck == 0 && wanting_.load(std::memory_order_relaxed) != 0) return nullptr;
+  }
+  G* g = pins_ ? take_merged(m) : p->queue.pop();
   if (!g) return nullptr;
   if (g->own_machine || g->on_cpu.load(std::memory_order_acquire) || world::resume_scan_wanted(g) ||
       (m->own && hooks_ && !hooks_->lendable(g))) [[unlikely]] {
@@ -350,6 +389,7 @@ G* Lane::take_local(M* m) {
 [[gnu::always_inline]] inline M* Lane::arrive(G* g) {
   M* m = this_machine();
   if (hooks_) hooks_->switched(m, g);
+  if (pins_ && !g->pin) pin(m, g);   // it began in the native lane
   clear_left(m);
   return m;
 }
@@ -359,7 +399,7 @@ M* Lane::leave(M* m, G* g) {
     wait_for_own(m, g);
     return m;
   }
-  if ((hooks_ && hooks_->slice_ended(m, g)) || g->thread_locks != 0) [[unlikely]] {
+  if ((hooks_ && hooks_->slice_ended(m, g)) || (g->thread_locks != 0 && !g->pin)) [[unlikely]] {
     wait_with_thread(m, g);
     return m;
   }

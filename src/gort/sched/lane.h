@@ -11,6 +11,9 @@
 // scheduler state is serialised by the GIL on top of the locks, and a standby machine that holds the GIL can take the P of a machine whose
 // goroutine sits in foreign code: that machine cannot be inside the scheduler.
 //
+// Python lane without the GIL: as many Ps as the native lane, goroutines that stay on their machine (pinning.h), and Ps taken away as on the
+// native lane, by preempt.h's protocol.
+//
 // Lock: lock_ (rank Lane) guards the global queue, idle lists, machine lists and the assignment of idle Ps.
 #pragma once
 
@@ -36,6 +39,8 @@ class LaneHooks {
   virtual bool lendable(G* g) = 0;        // may a waiting plain thread run it
   virtual bool slice_ended(M* m, G* g) = 0;  // g leaves the CPU (bookkeeping for lendable). True: only together with its thread
   virtual bool in_foreign_code(G* g) = 0; // any thread: g is running but holds no interpreter lock
+  // Calls look while no other machine of the lane is in the scheduler or goes on with a goroutine that waits.
+  virtual void while_all_stand(void (*look)(void*), void* argument) = 0;
   virtual void seen_blocked(G* g) = 0;    // g was found in foreign code for long; GIL held
   virtual void end_slice(G* g) = 0;       // makes g, which computes on another machine, yield soon if that can be had; GIL held
   virtual void leaving(G* g) = 0;         // g, at its own call, is about to hop away; does not return if the interpreter has ended under it
@@ -49,10 +54,11 @@ class LaneHooks {
 
 class Lane {
  public:
-  Lane(const char* name, size_t stack_size, LaneHooks* hooks);
+  Lane(const char* name, size_t stack_size, LaneHooks* hooks, bool pins = false);   // pins: pinning.h
 
   const char* name() const { return name_; }
   LaneHooks* hooks() const { return hooks_; }
+  bool pins() const { return pins_; }
   StackPool& stacks() { return stacks_; }
 
   // --- goroutines
@@ -83,11 +89,11 @@ class Lane {
 
   // --- from sysmon and the runtime
   Nanos watch(Nanos now);                   // returns how long sysmon may pause before it looks again
-  bool has_work() const;
+  bool has_work() const;                    // for somebody who gets a P
   bool quiet() const;                       // nothing runs, nothing is queued, no timer
   Nanos next_timer() const;
   void add_timer(Timer* timer, Nanos when, void (*function)(void*, uint64_t), void* argument, uint64_t sequence);
-  void resize(int procs, uint64_t seed);    // REQUIRES: the world is stopped (native), or nothing runs
+  void resize(int procs, uint64_t seed);    // REQUIRES: the world is stopped (native), all stand (pins), or nothing runs
   void stop_machines();                     // ends and joins all pool machines that are idle; others end when they become idle
   void trim();                              // frees pooled goroutines' memory
   void appoint_timekeeper();                // if there is none and should be
@@ -101,6 +107,7 @@ class Lane {
     uint64_t loose_spawns = 0, loose_ends = 0;   // by machines without a P; the Ps count the rest
   };
   Totals totals() const;
+  const Stalls& stalls() const { return stalls_; }
   template <class F>
   void for_each_processor(F f) {
     for (P* p : processors_) f(*p);
@@ -143,9 +150,13 @@ class Lane {
   M* arrive(G* g);
   void idle(M* m);
   bool try_takeover(M* m, P* p, uint64_t tick);
-  bool watch_chain(P* p, Nanos now);        // true: its owner must go through the loop
+  bool watch_chain(P* p, M* owner, Nanos now);        // true: its owner must go through the loop
   bool watch_native(P* p, M* owner, Nanos now);   // true: its goroutine was asked to end its slice, and has not heard yet
   bool watch_hog(P* p, M* owner, Nanos now);      // likewise
+  bool watch_pinned(P* p, M* owner, Nanos now);   // likewise
+  bool take_processor(P* p, M* owner, uint64_t tick, bool foreign);
+  bool others_need(const P* p) const;
+  void watch_stalls(Nanos now);
   void watch_foreign_code(P* p, M* owner, Nanos now);
   void withdraw_question(P* p);
   size_t change_processors(int procs, uint64_t seed);   // how many there were
@@ -164,6 +175,14 @@ class Lane {
   void remove_idle_machine_locked(M* m);
   M* new_machine_locked();
   void push_global(G* g);
+  bool push_back(M* m, G* g);
+  void enqueue_pinned(G* g);
+  void pin(M* m, G* g);
+  G* take_merged(M* m);
+  bool give_turn(M* m);
+  M* longest_wanting_locked();
+  bool serve_or_note_locked(M* m);
+  void serve_wanting();
   void give_way(M* m);
   void serve_cooling(M* m);
   struct Heir {
@@ -171,6 +190,7 @@ class Lane {
     bool fresh = false;                     // its thread is still to be started
   };
   Heir take_machine_locked(bool pool_only);
+  Heir free_processor_locked(P* p);
   Heir hand_over_orphan_locked(P* p);
   void set_going(Heir heir);                // REQUIRES: lock_ is not held
   void start_own(M* m, M* home);
@@ -181,11 +201,13 @@ class Lane {
   void keep_locked(G* g);
   void provide_stack(G* g, size_t size);
   void wait_for_own(M* m, G* g);
+  void wait_for_idle_machines();
   void wait_with_thread(M* m, G* g);
   static void* machine_main(void* m);
 
   const char* const name_;
   LaneHooks* const hooks_;
+  const bool pins_;
   StackPool stacks_;
 
   SpinLock lock_{LockRank::Lane};
@@ -208,6 +230,8 @@ class Lane {
 
   std::atomic<int> idle_count_{0};
   std::atomic<int> idle_machines_count_{0};
+  std::atomic<int> wanting_{0};           // idle machines that want a P. Changed under lock_
+  Stalls stalls_;
   std::atomic<int> machine_count_{0};
   std::atomic<int> spinning_{0};
   std::atomic<uint64_t> hand_offs_{0}, takeovers_{0}, failed_takeovers_{0}, machines_started_{0};

@@ -51,7 +51,7 @@ void Lane::run(M* m) {
         uint64_t word = g->wait_word.load(std::memory_order_relaxed);
         if (claim(g, word >> 8, Outcome::Interrupted)) break;
       }
-    } else if (m->retiring) {
+    } else if (m->retiring && m->pinning.alive.load(std::memory_order_relaxed) == 0) {
       if (m->p) hand_off(m, nullptr);
       return;
     } else if (m->ending.load(std::memory_order_acquire) && !m->p) {
@@ -108,8 +108,12 @@ void Lane::serve_cooling(M* m) {
     std::lock_guard hold(lock_);
     waiting.swap(to_cool_);
   }
+  std::pair<Lane*, std::vector<G*>*> work{this, &waiting};
   while (!waiting.empty()) {
-    cooling::cool(*this, waiting);
+    hooks_->while_all_stand([](void* argument) {
+      auto* work = static_cast<std::pair<Lane*, std::vector<G*>*>*>(argument);
+      cooling::cool(*work->first, *work->second);
+    }, &work);
     hooks_->relax(m);
   }
 }
@@ -123,7 +127,7 @@ void Lane::give_way(M* m) {
 
 void Lane::wait_for_own(M* m, G* g) {
   bool timed = g->wait_deadline != kForever;
-  if (hooks_ && !timed && g->thread_locks == 0) {
+  if (hooks_ && !pins_ && !timed && g->thread_locks == 0) {   // whoever is pinned to a lent thread would depend on it for life
     m->current = nullptr;
     m->running.store(nullptr, std::memory_order_relaxed);
     run(m);
@@ -245,6 +249,7 @@ G* Lane::take_global(M* m, bool batch) {
     for (; n > 0; n--) {
       G* g = global_.pop();
       if (!g) break;
+      if (pins_) g->order.store(m->p->order++, std::memory_order_relaxed);
       if (!m->p->queue.push_tail(g)) {
         global_.push_front(g);
         break;
@@ -286,7 +291,7 @@ G* Lane::steal(M* m, bool take_next) {
     count(m->p->counters.stolen, got);
     m->p->steal_log.record(victim->local.id, got, batch[got - 1]->id.load(std::memory_order_relaxed),
                            m->p->tick.load(std::memory_order_relaxed));
-    for (uint32_t j = 0; j + 1 < got; j++) m->p->queue.push_tail(batch[j]);
+    for (uint32_t j = 0; j + 1 < got; j++) push_back(m, batch[j]);
     return batch[got - 1];
   }
   return nullptr;
@@ -315,6 +320,15 @@ G* Lane::find_runnable(M* m) {
     P* p = m->p;
     if (m->attention.load(std::memory_order_relaxed)) return nullptr;
     if (Nanos due = p->timers.next(); due != 0) run_timers(m, nanotime());
+    if (pins_) {
+      if (p->tick.load(std::memory_order_relaxed) % kGlobalCheck == 0 && give_turn(m)) return nullptr;
+      if (m->keeps_to_its_own()) {
+        G* own = take_local(m);
+        if (!own) hand_off(m, nullptr);
+        else if (m->spinning) reset_spinning(m);
+        return own;
+      }
+    }
     G* g = nullptr;
     if (p->tick.load(std::memory_order_relaxed) % kGlobalCheck == 0) g = take_global(m, false);
     if (!g) g = take_local(m);
@@ -334,12 +348,14 @@ G* Lane::find_runnable(M* m) {
       if (m->spinning) reset_spinning(m);
       return g;
     }
+    Heir heir;
     {
       std::lock_guard hold(lock_);
       if (global_.size() != 0) continue;
-      push_idle_processor_locked(p);
+      heir = free_processor_locked(p);
       m->p = nullptr;
     }
+    if (heir.m) set_going(heir);
     if (m->spinning) {
       // Whoever made work since the last look saw us spinning and woke nobody: look again after saying that we stopped.
       m->spinning = false;
@@ -376,8 +392,9 @@ void Lane::idle(M* m) {
     }
     m->next_idle = idle_machines_;
     idle_machines_ = m;
-    m->idle = true;
+    m->idle.store(true, std::memory_order_seq_cst);
     idle_machines_count_.fetch_add(1, std::memory_order_relaxed);
+    if (pins_ && !m->pinning.queue.empty() && serve_or_note_locked(m)) return;
   }
   if (!hooks_) world::leave(m);
   count_idle(m);

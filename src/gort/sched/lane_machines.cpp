@@ -58,7 +58,7 @@ P* Lane::pop_idle_processor_locked() {
 M* Lane::pop_idle_machine_locked(bool pool_only) {
   M* found = nullptr;
   for (M* m = idle_machines_; m; m = m->next_idle) {
-    if (pool_only && m->own) continue;
+    if ((pool_only && m->own) || (pins_ && m->keeps_to_its_own())) continue;
     found = m;
     if (m != timekeeper_) break;   // the timekeeper only if there is no other
   }
@@ -71,7 +71,8 @@ void Lane::remove_idle_machine_locked(M* m) {
     if (*link != m) continue;
     *link = m->next_idle;
     m->next_idle = nullptr;
-    m->idle = false;
+    m->idle.store(false, std::memory_order_relaxed);
+    if (std::exchange(m->pinning.wants, false)) wanting_.fetch_sub(1, std::memory_order_relaxed);
     idle_machines_count_.fetch_sub(1, std::memory_order_relaxed);
     if (timekeeper_ == m) timekeeper_ = nullptr;
     return;
@@ -119,6 +120,10 @@ void* Lane::machine_main(void* argument) {
 
 // An idle machine, else a new one. `pool_only`: no plain thread's.
 Lane::Heir Lane::take_machine_locked(bool pool_only) {
+  if (M* m = longest_wanting_locked()) {
+    remove_idle_machine_locked(m);
+    return {m, false};
+  }
   if (M* m = pop_idle_machine_locked(pool_only)) return {m, false};
   return {new_machine_locked(), true};
 }
@@ -134,6 +139,7 @@ void Lane::set_going(Heir heir) {
 
 void Lane::give_processor_locked(M* m, P* p) {
   m->p = p;
+  if (pins_) m->pinning.processor_since = nanotime();
   p->owner.store(m, std::memory_order_release);
 }
 
@@ -202,7 +208,7 @@ void Lane::hand_off(M* m, G* first) {
       m->spinning = false;
       spinning_.fetch_sub(1, std::memory_order_seq_cst);
     }
-    bool work = first || !p->queue.empty() || global_.size() != 0 || p->timers.next() != 0;
+    bool work = first || !p->queue.empty() || global_.size() != 0 || p->timers.next() != 0 || wanting_.load(std::memory_order_relaxed) != 0;
     if (!work) {
       push_idle_processor_locked(p);
       return;
@@ -220,7 +226,9 @@ void Lane::hand_off(M* m, G* first) {
 void Lane::start_own(M* m, M* home) {
   if (home->keeps_processor) {
     std::lock_guard hold(lock_);
-    if (home->idle) {
+    if (pins_) {   // it waits, on no list, and does not look at its P before it is told
+      give_processor_locked(home, std::exchange(m->p, nullptr));
+    } else if (home->idle) {
       remove_idle_machine_locked(home);
       give_processor_locked(home, std::exchange(m->p, nullptr));
     }
@@ -271,7 +279,7 @@ void Lane::exit_blocking(M* m) {
 
 // p has been taken from a machine that is in foreign code or computes, and goes to somebody who can use it: to heir.m, or to nobody.
 Lane::Heir Lane::hand_over_orphan_locked(P* p) {
-  if (p->queue.empty() && global_.size() == 0 && p->timers.next() == 0) {
+  if (p->queue.empty() && global_.size() == 0 && p->timers.next() == 0 && wanting_.load(std::memory_order_relaxed) == 0) {
     push_idle_processor_locked(p);
     return {nullptr, false};
   }
@@ -320,6 +328,7 @@ void Lane::add_timer(Timer* timer, Nanos when, void (*function)(void*, uint64_t)
 void Lane::resize(int procs, uint64_t seed) {
   size_t before = change_processors(procs, seed);
   for (size_t i = active_; i < before; i++) processors_[0]->timers.take_all(processors_[i]->timers);
+  serve_wanting();
 }
 
 size_t Lane::change_processors(int procs, uint64_t seed) {
@@ -347,7 +356,7 @@ size_t Lane::change_processors(int procs, uint64_t seed) {
   }
   idle_processors_ = kept;
   for (P* p : processors_) p->queue.set_shared(active_ > 1);
-  for (size_t i = before; i < active_; i++) push_idle_processor_locked(processors_[i]);
+  for (size_t i = before; i < active_; i++) push_idle_processor_locked(processors_[i]);   // resize serves who wants one
   for (size_t i = active_; i < before; i++) {
     P* p = processors_[i];
     while (G* g = p->queue.pop()) global_.push(g);
@@ -361,11 +370,24 @@ size_t Lane::change_processors(int procs, uint64_t seed) {
   return before;
 }
 
+// Machines without a goroutine are looking for one, or about to sleep.
+void Lane::wait_for_idle_machines() {
+  constexpr int kPatience = 100;
+  for (int i = 0; i < kPatience; i++) {
+    bool busy = false;
+    for_each_machine([&](M& m) { busy = busy || (!m.own && !m.idle && !m.running.load(std::memory_order_relaxed)); });
+    if (!busy) return;
+    usleep(100);
+  }
+}
+
 void Lane::stop_machines() {
   std::vector<M*> ended;
+  if (pins_) wait_for_idle_machines();
   {
     std::lock_guard hold(lock_);
     for (M* m : machines_) {
+      if (pins_ && (!m->idle || m->pinning.alive.load(std::memory_order_relaxed) != 0)) continue;   // or it might start somebody yet
       if (m->own || m->running.load(std::memory_order_acquire)) continue;   // abandoned in foreign code: ends by itself later
       if (m->ending.load(std::memory_order_relaxed)) continue;              // another thread ends it
       m->ending.store(true, std::memory_order_release);

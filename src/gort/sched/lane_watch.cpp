@@ -19,6 +19,7 @@ constexpr uint32_t kSignals = 10;   // to a goroutine that may be interrupted: w
 bool Lane::has_work() const {
   if (global_.size() != 0) return true;
   Nanos now = 0;
+  if (wanting_.load(std::memory_order_relaxed) != 0) return true;
   for (size_t i = 0; i < active_; i++) {
     P* p = processors_[i];
     if (!p->queue.empty()) return true;
@@ -104,10 +105,16 @@ Nanos Lane::watch(Nanos now) {
       p->seen_tick = P::kNoSlice;   // a seed sets ticks back: the next slice may have the number of the last one
       continue;
     }
-    if (watch_chain(p, now)) owner->attention.store(true, std::memory_order_release);
-    if (hooks_) watch_foreign_code(p, owner, now);
-    else if (watch_native(p, owner, now)) pause = std::min<Nanos>(pause, options.preempt_grace);
+    if (watch_chain(p, owner, now)) owner->attention.store(true, std::memory_order_release);
+    if (pins_) {
+      if (watch_pinned(p, owner, now)) pause = std::min<Nanos>(pause, options.preempt_grace);
+    } else if (hooks_) {
+      watch_foreign_code(p, owner, now);
+    } else if (watch_native(p, owner, now)) {
+      pause = std::min<Nanos>(pause, options.preempt_grace);
+    }
   }
+  if (pins_) watch_stalls(now);
   // Timers that nobody looks after (their P is stuck in a long slice).
   if (idle_count_.load() > 0 && has_work()) ensure_machine_for_work();
   return pause;
@@ -177,12 +184,13 @@ void Lane::watch_foreign_code(P* p, M* owner, Nanos now) {
 }
 
 // Somebody has waited in the P's queue for a whole slice, seen from its first look to now, and nobody left it meanwhile.
-bool Lane::watch_chain(P* p, Nanos now) {
-  if (p->queue.size() == 0) {
+bool Lane::watch_chain(P* p, M* owner, Nanos now) {
+  const PinnedQueue& pinned = owner->pinning.queue;
+  if (p->queue.size() == 0 && (!pins_ || pinned.size() == 0)) {
     p->waiting_since = 0;
     return false;
   }
-  uint32_t head = p->queue.head();
+  uint32_t head = p->queue.head() + pinned.popped();
   if (head != p->seen_head || p->waiting_since == 0) {
     p->seen_head = head;
     p->waiting_since = now;
@@ -204,7 +212,8 @@ bool Lane::watch_hog(P* p, M* owner, Nanos now) {
     return false;
   }
   Nanos over = now - p->seen_at - choice::slice(options.time_slice);
-  if (over < 0 || (p->queue.empty() && global_.size() == 0 && p->timers.next() == 0)) return false;
+  bool peers = pins_ && !owner->pinning.queue.empty();
+  if (over < 0 || !(peers || others_need(p))) return false;
   if (p->asked == 0) {
     p->asked_machine = owner;
     world::ask_preemption(owner);
@@ -218,7 +227,20 @@ bool Lane::watch_hog(P* p, M* owner, Nanos now) {
     });
     return true;
   }
-  if (over < options.preempt_grace || !preempt::try_lock(owner)) return true;
+  if (over < options.preempt_grace || !others_need(p)) return true;
+  if (pins_ && hog_must_wait(now, count_hogs())) return true;
+  if (!take_processor(p, owner, tick, false)) return true;
+  hogged_at_ = now;
+  return false;
+}
+
+bool Lane::others_need(const P* p) const {
+  return !p->queue.empty() || global_.size() != 0 || p->timers.next() != 0 || wanting_.load(std::memory_order_relaxed) != 0;
+}
+
+// Takes p from under a goroutine that computes, or is in foreign code: preempt.h, step 2. False: not now, or it has moved on.
+bool Lane::take_processor(P* p, M* owner, uint64_t tick, bool foreign) {
+  if (!preempt::try_lock(owner)) return false;
   bool same;
   Heir heir;
   {
@@ -226,17 +248,24 @@ bool Lane::watch_hog(P* p, M* owner, Nanos now) {
     same = owner->p == p && p->owner.load(std::memory_order_relaxed) == owner && p->tick.load(std::memory_order_relaxed) == tick;
     if (same) {
       owner->p = nullptr;
-      world::ask_preemption(owner);   // its goroutine queues at its next safe point; the first question may have been withdrawn
-      count(p->counters.preempt_handoff);
-      count(owner->current->switches.preempt_handoff);
+      if (foreign) {
+        count(p->counters.foreign_calls);
+        count(owner->current->switches.foreign_calls);
+      } else {
+        world::ask_preemption(owner);   // its goroutine queues at its next safe point; the first question may have been withdrawn
+        count(p->counters.preempt_handoff);
+        count(owner->current->switches.preempt_handoff);
+        owner->hog_seen.store(true, std::memory_order_relaxed);
+        owner->hog_since.store(nanotime(), std::memory_order_relaxed);
+      }
       heir = hand_over_orphan_locked(p);
     }
   }
   preempt::unlock(owner);
-  if (!same) return true;
+  if (!same) return false;
   p->asked = 0;
   if (heir.m) set_going(heir);
-  return false;
+  return true;
 }
 
 // The machine that was asked may have another P by now, or none, or be gone.

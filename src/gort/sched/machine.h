@@ -11,6 +11,7 @@
 
 #include "gort/base/futex.h"
 #include "gort/sched/goroutine.h"
+#include "gort/sched/pinning.h"
 #include "gort/sched/processor.h"
 
 namespace gort {
@@ -41,6 +42,9 @@ struct M {
   pthread_t thread{};
   void* lane_data = nullptr;     // the lane hooks' (Python: thread state of the scheduler stack)
 
+  Pinning pinning;               // pinning.h says who may touch what
+  bool keeps_to_its_own() const { return retiring || pinning.locked != 0; }   // on a lane that pins: nobody else starts here
+
   // --- shared
   // preempt.h: whether the thread is in code that uses its P (false: in the goroutine's own code), and sysmon's wish to have that P.
   std::atomic<bool> inside{true};
@@ -66,7 +70,7 @@ struct M {
   std::atomic<bool> hog_seen{false};       // and computes: it was seen with the GIL, so it is not just in foreign code
   std::atomic<bool> hog_asked{false};      // to yield
   M* next_idle = nullptr;                  // guarded by the lane's lock
-  bool idle = false;                       // guarded by the lane's lock
+  std::atomic<bool> idle{false};           // changed under the lane's lock
 };
 
 inline bool G::is_plain_thread() const { return own_machine && own_machine->own == this; }

@@ -47,6 +47,7 @@ struct P {
   observe::LatencyHistogram latencies;
 
   // owner only
+  uint32_t order = 0;                     // of the next entry of a queue (pinning.h)
   G* free = nullptr;
   uint32_t free_count = 0;                // read by schedtrace too
   uint64_t next_id = 0, last_id = 0;      // a batch of goroutine ids

@@ -38,6 +38,7 @@ class GlobalQueue {
     size_.store(size_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
     return g;
   }
+  G* front() const { return head_; }
   uint32_t size() const { return size_.load(std::memory_order_relaxed); }  // exact under the lane's lock only
 
  private:
@@ -78,16 +79,24 @@ class LocalQueue {
     next_.store(nullptr, std::memory_order_release);
     return g;
   }
+  // The oldest of the ring, or null. A thief may have it by the time.
+  G* front() const {
+    uint32_t head = head_.load(std::memory_order_acquire);
+    return head == tail_.load(std::memory_order_acquire) ? nullptr : ring_[head % kSize].load(std::memory_order_relaxed);
+  }
   // How many have left the ring. It stands still while runnext after runnext is run.
   uint32_t head() const { return head_.load(std::memory_order_relaxed); }
   // Owner only: runnext first.
   G* pop() {
     G* g = take_next();
-    if (g) return g;
+    return g ? g : pop_front();
+  }
+  // Owner only: the oldest of the ring.
+  G* pop_front() {
     for (;;) {
       uint32_t head = head_.load(std::memory_order_acquire), tail = tail_.load(std::memory_order_relaxed);
       if (head == tail) return nullptr;
-      g = ring_[head % kSize].load(std::memory_order_relaxed);
+      G* g = ring_[head % kSize].load(std::memory_order_relaxed);
       if (!shared_) {
         head_.store(head + 1, std::memory_order_release);
         return g;

@@ -310,7 +310,7 @@ std::string header_line(const G& g, Nanos now) {
   if (status == Status::Waiting && since != 0 && now - since >= 60 * kSecond) {
     line += ", " + std::to_string((now - since) / (60 * kSecond)) + " minutes";
   }
-  if (g.own_machine) line += ", locked to thread";
+  if (g.own_machine || g.thread_locks != 0) line += ", locked to thread";
   return line + "]:";
 }
 

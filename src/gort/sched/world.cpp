@@ -109,7 +109,8 @@ void safe_point_slow() {
   G* g = m->current;
   if (m->preempt.load(std::memory_order_relaxed)) {
     withdraw_preemption(m);
-    if (g && !g->is_plain_thread() && !m->lane->hooks()) m->lane->give_up_slice(m, g, false);
+    bool may = !m->lane->hooks() || (m->lane->pins() && m->mutator_depth == 0);
+    if (g && !g->is_plain_thread() && may) m->lane->give_up_slice(m, g, false);
   } else if (g && choice::exploring()) {
     choice::at_safe_point(m, g);
   }

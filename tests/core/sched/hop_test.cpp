@@ -77,6 +77,7 @@ class LockedLane final : public LaneHooks {
   bool lendable(G*) override { return true; }
   bool slice_ended(M*, G* g) override { return g == stuck; }
   bool in_foreign_code(G*) override { return false; }
+  void while_all_stand(void (*look)(void*), void* argument) override { look(argument); }
   void seen_blocked(G*) override {}
   void end_slice(G*) override {}
   void leaving(G*) override {}
