@@ -32,6 +32,7 @@ class LockedLane final : public LaneHooks {
  public:
   static LockedLane& get() {
     static LockedLane& only = *new LockedLane;
+    Runtime::get().set_python_lane(only.lane);
     return only;
   }
 
@@ -94,7 +95,6 @@ class LockedLane final : public LaneHooks {
   LockedLane() {
     lane = new Lane("locked", 260 * 1024, this);
     lane->resize(1, 1);
-    Runtime::get().set_python_lane(lane);
   }
 
   std::mutex lock;
