@@ -114,6 +114,7 @@ class Trace:
         self._stream = stream
         self._written = max((c["number"] for c in _gort._gc_cycles()), default=0)
         self._stopped = threading.Event()
+        self._first = threading.Lock()  # taken by the first stop()
         self._thread = threading.Thread(target=self._watch, name="gort gctrace", daemon=True)
         self._thread.start()
 
@@ -129,7 +130,7 @@ class Trace:
 
     def stop(self) -> None:
         """Write what is left and end. The second call does nothing."""
-        if not self._stopped.is_set():
+        if self._first.acquire(blocking=False):
             self._stopped.set()
             self._thread.join()
             self._write()

@@ -176,8 +176,8 @@ void chan_dealloc(PyObject* self) {
   PyObject_GC_UnTrack(self);
   Py_TRASHCAN_BEGIN(self, chan_dealloc)   // channels in buffers of channels
   ChanObject* ch = as_chan(self);
+  if (ch->gone) ch->gone(ch);   // first: what is called for a weak reference may ask for the object
   if (ch->weak_references) PyObject_ClearWeakRefs(self);
-  if (ch->gone) ch->gone(ch);
   chan_clear(self);
   if (ch->timer) {
     ch->timer->release();

@@ -4,10 +4,13 @@
 // were given to, the core has borrowed pointers. So CPython's collector sees every reference (a request that is a
 // value of its own context is the usual cycle), and a pointer that is read through a Context is alive: whoever gave it is among its parents.
 // The core's own text of a context is asked for only through its Context, for the same reason.
+//
+// Without the GIL: all is fixed before others see the object, but the cause, which the first who cancels with one sets, and done, under the object's ObjectLock.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <structmember.h>
 
+#include <atomic>
 #include <string>
 
 #include "arguments.h"
@@ -18,6 +21,7 @@
 #include "gort/context/context.h"
 #include "python_lane.h"
 #include "register.h"
+#include "without_gil.h"
 
 namespace gort::python {
 namespace {
@@ -33,9 +37,9 @@ struct ContextObject {
   PyObject* parent;        // Context or null
   PyObject* key;           // of with_value, else null
   PyObject* value;
-  PyObject* cause;         // of a cancellation through this object
+  PyObject* cause;         // of a cancellation through this object; set once
   PyObject* late_cause;    // of passing the deadline
-  ChanObject* done;        // borrowed: the channel owns us
+  Remembered done;         // the Chan of done(), which owns us
 };
 PyTypeObject* context_type = nullptr;
 ContextObject* as_context(PyObject* self) { return reinterpret_cast<ContextObject*>(self); }
@@ -121,9 +125,13 @@ PyObject* cancel_with(PyObject* self, PyObject* cause) {
   if (!machine()) return nullptr;
   if (ctx->core->err() != Err::None) Py_RETURN_NONE;
   try {
-    Value value = borrow(cause);
-    if (cause) Py_XSETREF(ctx->cause, Py_NewRef(cause));
-    ctx->core->cancel(value);
+    if (cause) {
+      // The core borrows what it is given. Of several who cancel at once the first gives the cause for all: only the first call counts.
+      PyObject* first = nullptr;
+      if (std::atomic_ref(ctx->cause).compare_exchange_strong(first, cause)) Py_INCREF(cause);
+      else cause = first;
+    }
+    ctx->core->cancel(borrow(cause));
   } catch (...) {
     return errors::translate();
   }
@@ -352,6 +360,7 @@ void context_dealloc(PyObject* self) {
   Py_CLEAR(ctx->cause);
   Py_CLEAR(ctx->late_cause);
   Py_CLEAR(ctx->parent);
+  ctx->done.clear();
   PyTypeObject* type = Py_TYPE(self);
   type->tp_free(self);
   Py_DECREF(type);
@@ -361,7 +370,10 @@ void context_dealloc(PyObject* self) {
 PyObject* context_done(PyObject* self, PyObject*) {
   ContextObject* ctx = as_context(self);
   if (!machine()) return nullptr;
-  if (ctx->done) return Py_NewRef(reinterpret_cast<PyObject*>(ctx->done));
+  {
+    ObjectLock hold(self);
+    if (PyObject* ch = ctx->done.get()) return ch;
+  }
   ChannelRef channel;
   try {
     channel = ctx->core->done();
@@ -371,9 +383,20 @@ PyObject* context_done(PyObject* self, PyObject*) {
   if (!channel) Py_RETURN_NONE;
   ChanObject* ch = new_receiver(std::move(channel), Kind::Event, self);
   if (!ch) return nullptr;
-  ch->gone = [](ChanObject* gone) { as_context(gone->owner)->done = nullptr; };
-  ctx->done = ch;
-  return reinterpret_cast<PyObject*>(ch);
+  ch->gone = [](ChanObject* gone) { as_context(gone->owner)->done.forget(); };
+  auto* mine = reinterpret_cast<PyObject*>(ch);
+  PyObject* others;
+  bool remembered;
+  {
+    ObjectLock hold(self);
+    others = ctx->done.get();   // somebody else's call was faster
+    remembered = others || ctx->done.set(mine);
+  }
+  if (others || !remembered) {
+    ch->gone = nullptr;
+    Py_DECREF(mine);
+  }
+  return others ? others : remembered ? mine : nullptr;
 }
 
 PyObject* context_err(PyObject* self, PyObject*) {

@@ -68,30 +68,32 @@ void Starter::main(G* g) {
 
 Deferred* Deferred::make(GoroutineObject* call) {
   Starter& starter = Starter::get();
-  G* spare = nullptr;
-  if (!starter.spare && !starter.running) {
-    spare = new_spare(Starter::main);
-    if (!spare) {
-      Py_DECREF(call);
-      return nullptr;
-    }
-  }
   auto* d = new (std::nothrow) Deferred;
   if (!d) {
-    discard_spare(spare);
     Py_DECREF(call);
     PyErr_NoMemory();
     return nullptr;
   }
   G* creator = self();
+  G* spare = nullptr;
+  starter.lock.lock();
+  while (!starter.spare && !starter.running && !spare) {   // whoever drops the last Deferred takes the spare away
+    starter.lock.unlock();
+    spare = new_spare(Starter::main);
+    if (!spare) {
+      delete d;
+      Py_DECREF(call);
+      return nullptr;
+    }
+    starter.lock.lock();
+  }
   d->call_ = reinterpret_cast<PyObject*>(call);
   d->origin_ = {creator->id.load(std::memory_order_relaxed), creator->group};
   if (d->origin_.group) d->origin_.group->retain();
-  starter.lock.lock();
   d->next_ = starter.all;
   if (d->next_) d->next_->prev_ = d;
   starter.all = d;
-  if (spare && !starter.spare && !starter.running) starter.spare = std::exchange(spare, nullptr);
+  if (!starter.spare && !starter.running) starter.spare = std::exchange(spare, nullptr);
   starter.lock.unlock();
   discard_spare(spare);
   return d;

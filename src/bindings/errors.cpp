@@ -2,6 +2,8 @@
 
 #include <cxxabi.h>
 
+#include <atomic>
+
 #include "dump.h"
 #include "gort/base/errors.h"
 #include "gort/python/extension.h"
@@ -58,19 +60,18 @@ void put(PyObject* error) {
 }
 
 namespace {
-PyObject* prepared_dump = nullptr;   // guarded by the GIL
+std::atomic<PyObject*> prepared_dump{nullptr};   // owned by whoever takes it out
 }
 
 void prepare_deadlock() {
   PyObject* dump = dump_goroutines(true);
   if (!dump) PyErr_Clear();
-  Py_XSETREF(prepared_dump, dump);
+  Py_XDECREF(prepared_dump.exchange(dump));
 }
 
 void raise_deadlock() {
-  PyObject* dump = prepared_dump ? prepared_dump : dump_goroutines();
-  prepared_dump = nullptr;
-  if (!dump) return;
+  PyObject* dump = prepared_dump.exchange(nullptr);
+  if (!dump && !(dump = dump_goroutines())) return;
   PyObject* error = PyObject_CallFunction(Deadlock, "sO", "all goroutines are asleep - deadlock!", dump);
   Py_DECREF(dump);
   if (!error) return;

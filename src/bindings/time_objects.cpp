@@ -3,7 +3,9 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include <atomic>
 #include <new>
+#include <utility>
 
 #include "arguments.h"
 #include "chan_object.h"
@@ -20,7 +22,7 @@ struct TimerObject {
   PyObject* weak_references;
   ChanObject* c;         // null: after_func
   PyObject* function;    // null: a channel's
-  Deferred* armed;       // the last one that was armed; may have gone off. Owned
+  std::atomic<Deferred*> armed;   // the last one that was armed; may have gone off. Owned by whoever takes it out
 };
 TimerObject* as_timer(PyObject* self) { return reinterpret_cast<TimerObject*>(self); }
 PyTypeObject* timer_type = nullptr;
@@ -43,25 +45,28 @@ ChanObject* new_running_chan(Nanos when, Nanos period) {
 
 // --- timers of functions
 
-bool arm(TimerObject* timer, Nanos when) {
-  GoroutineObject* call = new_call("after_func", &timer->function, 1, nullptr);
-  if (!call) return false;
-  Deferred* deferred = Deferred::make(call);
-  if (!deferred) return false;
-  deferred->retain();   // ours; the first one goes with the armed timer
-  timer->armed = deferred;
-  deferred->timer.start(when, [](void* d, uint64_t) { static_cast<Deferred*>(d)->start(); }, deferred);
-  return true;
-}
-
-// Returns whether this kept the function from being started.
-bool disarm(TimerObject* timer) {
-  Deferred* deferred = std::exchange(timer->armed, nullptr);
+// Puts another one, or none, in the place of the one that is armed. Returns whether this kept the function from being started.
+bool replace_armed(TimerObject* timer, Deferred* by) {
+  Deferred* deferred = timer->armed.exchange(by);
   if (!deferred) return false;
   bool stopped = deferred->timer.stop();
   if (stopped) deferred->drop();
   deferred->release();
   return stopped;
+}
+
+bool disarm(TimerObject* timer) { return replace_armed(timer, nullptr); }
+
+// *active becomes true if somebody else's reset had armed it meanwhile, which this one undoes.
+bool arm(TimerObject* timer, Nanos when, bool* active) {
+  GoroutineObject* call = new_call("after_func", &timer->function, 1, nullptr);
+  if (!call) return false;
+  Deferred* deferred = Deferred::make(call);
+  if (!deferred) return false;
+  deferred->retain();   // ours; the first one goes with the armed timer
+  deferred->timer.start(when, [](void* d, uint64_t) { static_cast<Deferred*>(d)->start(); }, deferred);
+  if (replace_armed(timer, deferred)) *active = true;   // only now: others stop what they find here
+  return true;
 }
 
 // --- the types
@@ -84,7 +89,7 @@ void timer_dealloc(PyObject* self) {
   if (timer->weak_references) PyObject_ClearWeakRefs(self);
   timer_clear(self);
   Py_CLEAR(timer->c);
-  if (timer->armed) timer->armed->release();
+  if (Deferred* armed = timer->armed.load(std::memory_order_relaxed)) armed->release();
   PyTypeObject* type = Py_TYPE(self);
   type->tp_free(self);
   Py_DECREF(type);
@@ -118,7 +123,7 @@ PyObject* timer_reset(PyObject* self, PyObject* seconds) {
   TimerObject* timer = as_timer(self);
   if (timer->c) return PyBool_FromLong(timer->c->timer->reset(when, 0));
   bool active = disarm(timer);
-  if (!arm(timer, when)) return nullptr;
+  if (!arm(timer, when, &active)) return nullptr;
   return PyBool_FromLong(active);
 }
 
@@ -181,7 +186,8 @@ PyObject* after_func(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
   TimerObject* self = new_timer_object(timer_type);
   if (!self) return nullptr;
   self->function = Py_NewRef(args[1]);
-  if (!arm(self, when)) Py_CLEAR(self);
+  bool active;
+  if (!arm(self, when, &active)) Py_CLEAR(self);
   return reinterpret_cast<PyObject*>(self);
 }
 

@@ -32,12 +32,39 @@ void while_all_stand(void (*function)(void*), void* argument) {
   PyUnstable_GC_VisitObjects(look_once, &look);
 }
 
+PyObject* Remembered::get() const {
+  PyObject* object = nullptr;
+  if (object_) PyWeakref_GetRef(object_, &object);
+  return object;
+}
+
+bool Remembered::set(PyObject* object) {
+  PyObject* weak = PyWeakref_NewRef(object, nullptr);
+  if (weak) Py_XSETREF(object_, weak);
+  return weak != nullptr;
+}
+
+void Remembered::clear() { Py_CLEAR(object_); }
+
+void forget_exclusive() { exclusive = {}; }
+
 #else
 
 Exclusive::Exclusive() {}
 Exclusive::~Exclusive() {}
 
 void while_all_stand(void (*function)(void*), void* argument) { function(argument); }
+
+PyObject* Remembered::get() const { return Py_XNewRef(object_); }
+
+bool Remembered::set(PyObject* object) {
+  object_ = object;
+  return true;
+}
+
+void Remembered::clear() { object_ = nullptr; }
+
+void forget_exclusive() {}
 
 #endif
 

@@ -7,11 +7,15 @@
 //   Exclusive hold;               // a table of the module: who waits for what, which channel wants which signal
 //   while_all_stand([&] {...});   // a look at what others do: nobody runs Python code, switches goroutines or gets out of a wait meanwhile
 //
+// Where a comment speaks of the GIL being held it means there that the thread state is attached.
+//
 // Rejected: one lock around every method, which is the GIL again. Rejected: _PyEval_StopTheWorld, which is not exported; the
 // public PyUnstable_GC_VisitObjects calls its callback with the world stopped.
 //
 // 3.14t is not among them: its collector must be shown the frames of goroutines that wait, and has no way to be (python_fibers.md). There the module asks for the GIL.
 #pragma once
+
+#include <exception>
 
 #include "cpython.h"
 
@@ -62,7 +66,44 @@ class ObjectLock {
 void while_all_stand(void (*look)(void*), void* argument);
 template <class F>
 void while_all_stand(F look) {
-  while_all_stand([](void* argument) { (*static_cast<F*>(argument))(); }, &look);
+  if constexpr (!kWithoutGil) {
+    look();
+  } else {
+    struct Caught {
+      F& look;
+      std::exception_ptr error;   // it must not go through CPython
+    } caught{look, nullptr};
+    while_all_stand(
+        [](void* argument) {
+          auto* c = static_cast<Caught*>(argument);
+          try {
+            c->look();
+          } catch (...) {
+            c->error = std::current_exception();
+          }
+        },
+        &caught);
+    if (caught.error) std::rethrow_exception(caught.error);
+  }
 }
+
+// Remembered is an object that others keep and somebody wants to find again while it lives: a borrowed pointer, which `forget` takes away when the
+// object dies. Without the GIL it may be dying on another thread, which only a weak reference tells in time; that forgets by itself.
+// Not thread safe: under its owner's ObjectLock.
+class Remembered {
+ public:
+  PyObject* get() const;          // new reference; null: there is none
+  bool set(PyObject* object);     // false with an exception set
+  void forget() {
+    if constexpr (!kWithoutGil) object_ = nullptr;
+  }
+  void clear();                   // at the owner's end
+
+ private:
+  PyObject* object_;              // null in zeroed memory; without the GIL the weak reference, owned
+};
+
+// After fork, in the child: who was in an Exclusive stayed with the parent.
+void forget_exclusive();
 
 }  // namespace gort::python

@@ -33,8 +33,7 @@ class Count:
         self.timeout = timeout
         self.ended = "finished"  # or "timeout", "interrupted"
         self.found = 0
-        self.counted = 0
-        self.bytes = 0
+        self._handed_over: list[tuple[int, int]] = []  # files and bytes; tokenisers append to it at the same time
         self.problems: list[Problem] = []
         self.all_found = False
         self.seconds = 0.0
@@ -45,6 +44,16 @@ class Count:
         self.stats = sched.stats()
         self.collections: list[gc.Cycle] = []
         self.waits: contention.Report | None = None
+
+    @property
+    def counted(self) -> int:
+        """Files handed over."""
+        return sum(files for files, _ in self._handed_over)
+
+    @property
+    def bytes(self) -> int:
+        """Their size."""
+        return sum(size for _, size in self._handed_over)
 
     # --- the goroutines
 
@@ -74,8 +83,7 @@ class Count:
             # Each word is followed by a newline.
             if not _demo.submit(counter, "\n".join([*words, ""]).encode()):
                 return False
-            self.counted += files
-            self.bytes += size
+            self._handed_over.append((files, size))
             return True
 
         for path, data in contents:
