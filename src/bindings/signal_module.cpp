@@ -3,9 +3,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cctype>
 #include <cstring>
 #include <new>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -14,10 +16,12 @@
 #include "chan_object.h"
 #include "dump.h"
 #include "errors.h"
+#include "gort/base/errors.h"
 #include "gort/signal/signals.h"
 #include "raw_type.h"
 #include "run.h"
 #include "spare.h"
+#include "without_gil.h"
 
 namespace gort::python {
 namespace {
@@ -30,10 +34,11 @@ struct Registration {
   RunGroup* group;     // of the run that asked; null: ambient. Compared only
 };
 
-// Guarded by the GIL.
+// Guarded by the GIL, or by Exclusive where there is none; so is what calls signals::take and the like (signals.h).
 std::vector<Registration> table;
 Set dumps = 0;         // print every goroutine
 Set fatal = 0;         // ... and end the process
+PyObject* values[signals::kMost + 1];   // what is sent for each signal; null: nobody has wanted it yet. Kept for ever
 
 struct Deliverer {
   SpinLock lock{LockRank::Timers};
@@ -79,6 +84,43 @@ Set wanted() {
   return set;
 }
 
+// While one exists the table may change, and nobody else's code runs; at its end what nobody wants any more is given back, and then what left the
+// table is given up.
+class Change {
+ public:
+  Change() = default;
+  ~Change() {
+    Set now = wanted();
+    for_each_signal(before_ & ~now, signals::give_back);
+    G* spare = nullptr;
+    if (!now) {
+      deliverer.lock.lock();
+      spare = std::exchange(deliverer.spare, nullptr);
+      deliverer.lock.unlock();
+    }
+    hold_.reset();
+    discard_spare(spare);
+    for (PyObject* chan : gone_) Py_DECREF(chan);
+  }
+  Change(const Change&) = delete;
+  Change& operator=(const Change&) = delete;
+
+  template <class Condition>
+  void remove_if(Condition condition) {
+    std::erase_if(table, [&](Registration& r) {
+      if (!condition(r)) return false;
+      gone_.push_back(r.chan);
+      return true;
+    });
+  }
+  void keep(Set set) { before_ &= ~set; }   // these stay as they are now
+
+ private:
+  std::optional<Exclusive> hold_{std::in_place};
+  Set before_ = wanted();
+  std::vector<PyObject*> gone_;
+};
+
 // --- delivery
 
 std::string name_of(int number) {
@@ -106,73 +148,73 @@ void write_dump(int number) {
     if (n <= 0) break;
     done += size_t(n);
   }
+  Exclusive hold;
   if (fatal & signals::bit(number)) _exit(2);
 }
 
 void remove(Channel* channel) {
-  for (size_t i = 0; i < table.size();) {
-    if (as_chan(table[i].chan)->channel != channel) {
-      i++;
-      continue;
-    }
-    PyObject* chan = table[i].chan;
-    table.erase(table.begin() + ptrdiff_t(i));
+  Change change;
+  change.remove_if([&](const Registration& r) { return as_chan(r.chan)->channel == channel; });
+}
+
+// Makes what is sent for the signals of the set: delivering runs no code of Python's. False with an exception set.
+bool make_values(Set set) {
+  bool made = true;
+  for_each_signal(set, [&](int number) {
+    std::atomic_ref place(values[number]);
+    if (!made || place.load(std::memory_order_acquire)) return;
+    PyObject* value = member_of(number);
+    PyObject* others = nullptr;
+    if (!value) made = false;
+    else if (!place.compare_exchange_strong(others, value)) Py_DECREF(value);
+  });
+  return made;
+}
+
+// Sends without waiting; a channel that has no room does not get it. False: it is closed.
+bool send(ChanObject* ch, int number) {
+  Element element;
+  if (!to_element("try_send", ch, values[number], &element)) return PyErr_Clear(), true;   // does not happen: each of them fits
+  bool sent = false, closed = false;
+  try {
+    sent = ch->channel->try_send(&element);
+  } catch (const Panic&) {
+    closed = true;
+  }
+  if (!sent) drop_element(ch, element);   // values has it too
+  return !closed;
+}
+
+// What has come is taken and sent in one go, so that nothing is on its way any more when somebody else has the table.
+// A channel that takes no signals any more (it is closed) is not offered any again.
+void deliver_pending() {
+  Set to_dump;
+  std::vector<PyObject*> closed;
+  {
+    Exclusive hold;
+    Set set = signals::take_pending();
+    to_dump = set & dumps;
+    for_each_signal(set, [&](int number) {
+      for (const Registration& r : table) {
+        if ((r.set & signals::bit(number)) && !send(as_chan(r.chan), number)) closed.push_back(Py_NewRef(r.chan));
+      }
+    });
+  }
+  for_each_signal(to_dump, write_dump);
+  for (PyObject* chan : closed) {
+    PyErr_SetString(errors::PanicError, "send on closed channel");
+    PyErr_WriteUnraisable(chan);
+    remove(as_chan(chan)->channel);
     Py_DECREF(chan);
   }
 }
-
-// A channel that takes no signals any more (it is closed) is not offered any again.
-void send(PyObject* chan, PyObject* value) {
-  PyObject* result = value ? PyObject_CallMethod(chan, "try_send", "O", value) : nullptr;
-  if (!result) {
-    PyErr_WriteUnraisable(chan);
-    remove(as_chan(chan)->channel);
-  }
-  Py_XDECREF(result);
-}
-
-void deliver_pending() {
-  for_each_signal(signals::take_pending(), [](int number) {
-    if (dumps & signals::bit(number)) write_dump(number);
-    std::vector<PyObject*> chans;   // a copy: who is sent to may run and change the table
-    for (const Registration& r : table) {
-      if (r.set & signals::bit(number)) chans.push_back(Py_NewRef(r.chan));
-    }
-    PyObject* value = chans.empty() ? nullptr : member_of(number);
-    for (PyObject* chan : chans) {
-      send(chan, value);
-      Py_DECREF(chan);
-    }
-    Py_XDECREF(value);
-  });
-}
-
-// While one exists the table may change; at its end what nobody wants any more is given back.
-class Change {
- public:
-  Change() = default;
-  ~Change() {
-    Set now = wanted();
-    for_each_signal(before_ & ~now, signals::give_back);
-    if (now) return;
-    deliverer.lock.lock();
-    G* spare = std::exchange(deliverer.spare, nullptr);
-    deliverer.lock.unlock();
-    discard_spare(spare);
-  }
-  Change(const Change&) = delete;
-  Change& operator=(const Change&) = delete;
-
- private:
-  Set before_ = wanted();
-};
 
 void deliverer_main(G* g) {
   G* next = new_spare(deliverer_main);
   if (!next) PyErr_WriteUnraisable(nullptr);
   for (bool more = true; more;) {
-    Change change;
     deliver_pending();
+    Exclusive hold;
     deliverer.lock.lock();
     more = signals::any_pending();   // what comes from now on finds the spare
     if (!more && wanted() && !deliverer.spare) deliverer.spare = std::exchange(next, nullptr);
@@ -197,25 +239,33 @@ bool has_spare() {
   return has;
 }
 
-// Catches the signals of the set, all or none. False with an exception set. After the last look for a spare no Python code runs: it could let
-// others withdraw all that was wanted, and the spare with it. So the caller notes what it wants before it runs any.
-bool take(Set set, bool pass_on_all) {
+// Catches the signals of the set, all or none, and calls note, which says who wants them. False with an exception set. After the last look for
+// a spare no Python code runs: it could let others withdraw all that was wanted, and the spare with it.
+template <class Note>
+bool take(Set set, bool pass_on_all, Note note) {
   bool interrupt = pass_on_all || !(set & signals::bit(SIGINT)) || !raises_interrupt();
-  while (!has_spare()) {
-    G* spare = new_spare(deliverer_main);
-    if (!spare) return false;
-    deliverer.lock.lock();
-    if (!deliverer.spare) deliverer.spare = std::exchange(spare, nullptr);
-    deliverer.lock.unlock();
+  std::string failure;
+  for (bool done = false; !done;) {
+    G* spare = nullptr;
+    if (!has_spare() && !(spare = new_spare(deliverer_main))) return false;
+    {
+      Change change;
+      deliverer.lock.lock();
+      if (!deliverer.spare) deliverer.spare = std::exchange(spare, nullptr);
+      done = deliverer.spare != nullptr;
+      deliverer.lock.unlock();
+      try {
+        if (done) for_each_signal(set, [&](int number) { signals::take(number, number != SIGINT || interrupt); });
+        if (done) note();
+      } catch (const std::system_error& error) {   // it comes with the first one or not at all
+        failure = error.what();
+      }
+    }
     discard_spare(spare);
   }
-  try {
-    for_each_signal(set, [&](int number) { signals::take(number, number != SIGINT || interrupt); });
-  } catch (const std::system_error& error) {   // it comes with the first one or not at all
-    PyErr_SetString(PyExc_OSError, error.what());
-    return false;
-  }
-  return true;
+  if (failure.empty()) return true;
+  PyErr_SetString(PyExc_OSError, failure.c_str());
+  return false;
 }
 
 // --- the functions of gort.signal; that checks arguments
@@ -240,20 +290,22 @@ PyObject* notify(PyObject*, PyObject* const* args, Py_ssize_t) {
     PyErr_SetString(errors::PanicError, "os/signal: Notify using nil channel");
     return nullptr;
   }
-  M* m = read_set(args[1], &set) ? machine() : nullptr;
-  if (!m) return nullptr;
+  if (!read_set(args[1], &set) || !machine()) return nullptr;
+  RunGroup* group = self()->group;
   if (is_closed()) {
     PyErr_SetString(PyExc_RuntimeError, "notify: the interpreter is shutting down");
     return nullptr;
   }
-  Change change;
-  if (!take(set, false)) return nullptr;
-  for (Registration& r : table) {
-    if (as_chan(r.chan)->channel != as_chan(chan)->channel) continue;
-    r.set |= set;
-    Py_RETURN_NONE;
-  }
-  table.push_back({Py_NewRef(chan), set, m->current->group});
+  if (!make_values(set)) return nullptr;
+  bool taken = take(set, false, [&] {
+    for (Registration& r : table) {
+      if (as_chan(r.chan)->channel != as_chan(chan)->channel) continue;
+      r.set |= set;
+      return;
+    }
+    table.push_back({Py_NewRef(chan), set, group});
+  });
+  if (!taken) return nullptr;
   Py_RETURN_NONE;
 }
 
@@ -261,36 +313,27 @@ PyObject* notify(PyObject*, PyObject* const* args, Py_ssize_t) {
 PyObject* stop(PyObject*, PyObject* chan) {
   if (!is_chan(chan)) return errors::bad_type("stop", "ch", "a channel", chan);
   if (!machine()) return nullptr;
-  Change change;
   deliver_pending();
   remove(as_chan(chan)->channel);
   Py_RETURN_NONE;
 }
 
-// Nobody wants the signals of the set any more.
-void withdraw(Set set) {
-  Change change;
+// Nobody wants the signals of the set any more; then afterwards(number) for each, before anybody can want them again.
+void withdraw(Set set, void (*afterwards)(int number)) {
   deliver_pending();
+  Change change;
   dumps &= ~set;
-  std::vector<PyObject*> gone;
-  for (size_t i = 0; i < table.size();) {
-    table[i].set &= ~set;
-    if (table[i].set) {
-      i++;
-      continue;
-    }
-    gone.push_back(table[i].chan);
-    table.erase(table.begin() + ptrdiff_t(i));
-  }
-  for (PyObject* chan : gone) Py_DECREF(chan);
+  for (Registration& r : table) r.set &= ~set;
+  change.remove_if([](const Registration& r) { return r.set == 0; });
+  for_each_signal(set, afterwards);
+  change.keep(set);
 }
 
 // ignore(set)
 PyObject* ignore(PyObject*, PyObject* number) {
   Set set;
   if (!read_set(number, &set) || !machine()) return nullptr;
-  withdraw(set);
-  for_each_signal(set, signals::ignore);
+  withdraw(set, signals::ignore);
   Py_RETURN_NONE;
 }
 
@@ -298,8 +341,7 @@ PyObject* ignore(PyObject*, PyObject* number) {
 PyObject* reset(PyObject*, PyObject* number) {
   Set set;
   if (!read_set(number, &set) || !machine()) return nullptr;
-  withdraw(set);
-  for_each_signal(set, signals::give_back);
+  withdraw(set, signals::give_back);
   Py_RETURN_NONE;
 }
 
@@ -309,10 +351,11 @@ PyObject* dump_on(PyObject*, PyObject* const* args, Py_ssize_t) {
   if (!read_set(args[0], &set) || !machine()) return nullptr;
   int ends = PyObject_IsTrue(args[1]);
   if (ends < 0) return nullptr;
-  Change change;
-  if (!take(set, true)) return nullptr;
-  dumps |= set;
-  fatal = ends ? fatal | set : fatal & ~set;
+  bool taken = take(set, true, [&] {
+    dumps |= set;
+    fatal = ends ? fatal | set : fatal & ~set;
+  });
+  if (!taken) return nullptr;
   Py_RETURN_NONE;
 }
 
@@ -339,16 +382,9 @@ bool add_signal_functions(PyObject* module) {
 }
 
 void end_signals(RunGroup* group) {
-  if (!wanted()) return;
   Change change;
   if (!group) dumps = 0;
-  std::vector<PyObject*> gone;
-  std::erase_if(table, [&](const Registration& r) {
-    if (group && r.group != group) return false;
-    gone.push_back(r.chan);
-    return true;
-  });
-  for (PyObject* chan : gone) Py_DECREF(chan);
+  change.remove_if([&](const Registration& r) { return !group || r.group == group; });
 }
 
 void forget_signals() {

@@ -1,6 +1,6 @@
 // gort.signal: OS signals delivered to channels (Go's os/signal).
 //
-// The table says which channel wants which signals; it is guarded by the GIL. signal/signals.h catches them; its forwarder starts a spare goroutine of
+// The table says which channel wants which signals; it is guarded by the GIL, or by Exclusive (without_gil.h). signal/signals.h catches them; its forwarder starts a spare goroutine of
 // the Python lane, which sends each signal to all who want it without ever waiting, and ends. So delivery needs only a turn on the lane: it does
 // not matter what the main thread does. What a run's goroutines have asked for ends with the run.
 #pragma once

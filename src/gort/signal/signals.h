@@ -15,7 +15,7 @@
 // Rejected: a self-pipe (two descriptors, for what a futex does without); signalfd and sigwait (they need the signal blocked in every
 // thread, so no handler would ever see it); a goroutine in a BlockingScope as the forwarder (the same thread, and a stack).
 //
-// Thread safety: take, give_back, ignore, lower and lift are called one at a time (the bindings hold the GIL); take_pending from anywhere.
+// Thread safety: take, give_back, ignore, lower and lift are called one at a time (the bindings see to it); take_pending from anywhere.
 #pragma once
 
 #include <cstdint>
