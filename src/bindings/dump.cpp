@@ -1,11 +1,15 @@
 #include "dump.h"
 
+#include "frame_layout.h"
 #include "goroutine_object.h"
 #include "python_lane.h"
 #include "waits.h"
+#include "without_gil.h"
 
 namespace gort::python {
 namespace {
+
+constexpr size_t kMostFrames = 100;
 
 std::string text_of(PyObject* object) {
   const char* text = object ? PyUnicode_AsUTF8(object) : nullptr;
@@ -13,44 +17,95 @@ std::string text_of(PyObject* object) {
   return text ? text : "?";
 }
 
-std::string frame_text(PyFrameObject* frame) {
-  PyCodeObject* code = PyFrame_GetCode(frame);
-  std::string text = text_of(code->co_qualname) + "(...)\n\t" + text_of(code->co_filename) + ":" +
-                     std::to_string(PyFrame_GetLineNumber(frame)) + "\n";
-  Py_DECREF(code);
-  return text;
+bool is_own(G* g) {
+  M* m = this_machine();
+  return m && m->current == g;
 }
+
+// A plain thread's state may be gone; we are not told.
+bool exists(PyThreadState* state) {
+  PyThreadState* s = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+  while (s && s != state) s = PyThreadState_Next(s);
+  return s != nullptr;
+}
+
+// What is taken of one goroutine.
+struct Sight {
+  std::string head;
+  Stack stack;
+  PyObject* object = nullptr;   // owned; null: none, or a native goroutine's
+};
 
 }  // namespace
 
-std::string frames_of(G* g) {
-  constexpr int kMost = 100;
-  std::string text;
+Stack::~Stack() {
+  for (const Place& place : places_) Py_DECREF(place.code);
+}
+
+void Stack::take(G* g) {
+  if (!kWithoutGil || is_own(g)) take_frames(g);
+  else take_raw(g);
+}
+
+void Stack::take_frames(G* g) {
   PyFrameObject* frame = innermost_frame(g);
-  for (int depth = 0; frame; depth++) {
-    if (depth < kMost) text += frame_text(frame);
-    else if (depth == kMost) text += "...additional frames elided...\n";
+  while (frame && places_.size() < kMostFrames) {
+    places_.push_back({reinterpret_cast<PyObject*>(PyFrame_GetCode(frame)), PyFrame_GetLasti(frame)});
     PyFrameObject* back = PyFrame_GetBack(frame);
     Py_DECREF(frame);
     frame = back;
   }
+  cut_ = frame != nullptr;
+  Py_XDECREF(frame);
+}
+
+// While all stand nobody may make an object, and PyThreadState_GetFrame makes one for each frame.
+void Stack::take_raw(G* g) {
+  Frame* frame = frame_of(g);
+  if (!frame || !frame->state || (g->is_plain_thread() && !exists(frame->state))) return;
+  for_each_frame(frame->state, [&](PyCodeObject* code, int offset) {
+    cut_ = places_.size() == kMostFrames;
+    if (!cut_) places_.push_back({Py_NewRef(reinterpret_cast<PyObject*>(code)), offset});
+    return !cut_;
+  });
+}
+
+std::string Stack::text() const {
+  std::string text;
+  for (const Place& place : places_) {
+    auto* code = reinterpret_cast<PyCodeObject*>(place.code);
+    text += text_of(code->co_qualname) + "(...)\n\t" + text_of(code->co_filename) + ":" +
+            std::to_string(PyCode_Addr2Line(code, place.offset)) + "\n";
+  }
+  if (cut_) text += "...additional frames elided...\n";
   return text;
 }
 
-std::string created_by(G* g) {
-  if (g->is_plain_thread()) return "";
-  Frame* frame = frame_of(g);
-  if (!frame || !frame->object) return "";
-  return creation_text(frame->object);
-}
-
 PyObject* dump_goroutines(bool asleep) {
-  std::string text = Runtime::get().dump([asleep](G* g) -> std::string {
-    std::string wait = wait_text(g, asleep);
-    if (!wait.empty()) wait += "\n";
-    if (g->home != &lane()) return wait;
-    return wait + frames_of(g) + created_by(g);
+  std::vector<Sight> sights;
+  while_all_stand([&] {
+    Runtime& runtime = Runtime::get();
+    Nanos now = nanotime();
+    runtime.note_waits(now);
+    for (G* g : runtime.all_goroutines()) {
+      Status status = g->status.load(std::memory_order_relaxed);
+      if (status == Status::Dead || status == Status::Idle || g->system) continue;
+      Sight sight;
+      sight.head = header_line(*g, now) + "\n";
+      std::string wait = wait_text(g, asleep);
+      if (!wait.empty()) sight.head += wait + "\n";
+      if (g->home == &lane()) sight.stack.take(g);
+      sight.object = known_object(g);
+      sights.push_back(std::move(sight));
+    }
   });
+  std::string text;
+  for (Sight& sight : sights) {
+    text += (text.empty() ? "" : "\n") + sight.head + sight.stack.text();
+    if (!sight.object) continue;
+    text += creation_text(reinterpret_cast<GoroutineObject*>(sight.object));
+    Py_CLEAR(sight.object);
+  }
   return PyUnicode_DecodeUTF8(text.data(), Py_ssize_t(text.size()), "replace");
 }
 

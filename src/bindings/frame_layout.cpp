@@ -66,6 +66,8 @@ PyObject* note(PyObject*, PyObject*) {
 
 }  // namespace
 
+const FrameLayout& frame_layout() { return learned; }
+
 FrameLayout learn_frame_layout() {
   static PyMethodDef method = {"note", note, METH_NOARGS, nullptr};
   PyObject* function = PyCFunction_New(&method, nullptr);

@@ -8,7 +8,10 @@
 // Rejected: _Py_DebugOffsets at the beginning of _PyRuntime (3.13 and later only, laid out anew by each version); internal headers.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+
+#include "cpython.h"
 
 namespace gort::python {
 
@@ -25,5 +28,25 @@ struct FrameLayout {
 
 // learn_frame_layout REQUIRES the GIL. Does not fail: what it cannot find out stays unknown.
 FrameLayout learn_frame_layout();
+const FrameLayout& frame_layout();   // what was learned
+
+// for_each_frame calls visit(code, offset of the present instruction) for the frames of a state, innermost first, until it returns false. Makes
+// no objects. Shows nothing if the layout is unknown. REQUIRES: the frames stay as they are meanwhile.
+template <class F>
+void for_each_frame(PyThreadState* state, F visit) {
+  const FrameLayout& layout = frame_layout();
+  if (!layout.known()) return;
+  auto at = [](const char* base, uint64_t offset) { return *reinterpret_cast<const char* const*>(base + offset); };
+  const char* holder = reinterpret_cast<const char*>(state);
+  if (layout.by_way_of != FrameLayout::kUnknown) holder = at(holder, layout.by_way_of);
+  for (const char* frame = at(holder, layout.innermost); frame; frame = at(frame, layout.caller)) {
+    auto* object = reinterpret_cast<PyObject*>(const_cast<char*>(at(frame, layout.code)));
+    if (!PyCode_Check(object)) continue;   // the evaluator's own
+    auto* code = reinterpret_cast<PyCodeObject*>(object);
+    ptrdiff_t offset = at(frame, layout.instruction) - code->co_code_adaptive;
+    if (offset < code->_co_firsttraceable * ptrdiff_t(sizeof(uint16_t))) continue;   // it has not begun
+    if (!visit(code, int(offset))) return;
+  }
+}
 
 }  // namespace gort::python

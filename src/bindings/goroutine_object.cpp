@@ -17,6 +17,7 @@
 #include "run.h"
 #include "tracers.h"
 #include "waits.h"
+#include "without_gil.h"
 
 namespace gort::python {
 
@@ -27,7 +28,8 @@ namespace {
 GoroutineObject* as_goroutine(PyObject* object) { return reinterpret_cast<GoroutineObject*>(object); }
 
 // Memory of objects that are gone, guarded by the GIL: an object from CPython's allocator costs four look-ups of thread-local
-// memory and a fifth of a short goroutine's life.
+// memory and a fifth of a short goroutine's life. Not on free-threaded builds, with the GIL or without: there an allocator's memory belongs to a thread, and
+// counts that others may still be looking at must be CPython's own.
 #ifndef Py_GIL_DISABLED
 constexpr int kKeptObjects = 256;
 PyObject* kept_objects[kKeptObjects];
@@ -62,7 +64,7 @@ GoroutineObject* new_object() {
 
 // Lets everybody know that the goroutine has ended.
 void mark_ended(GoroutineObject* object) {
-  object->g = nullptr;
+  object->g.store(nullptr, std::memory_order_release);
   for (;;) {
     object->joiners_lock.lock();
     Waiter* waiter = object->joiners.pop_claimed();
@@ -90,9 +92,14 @@ void end(G* g, Frame* frame, GoroutineObject* object) {
   if (object->ended) object->ended(object->whom);
   Py_CLEAR(object->whom);
   frame->record = nullptr;
-  object->call.clear();
+  object->call.clear(reinterpret_cast<PyObject*>(object));
   Py_CLEAR(object->context);
   if (!clean_state(frame->state)) frame->spoiled = true;
+  {
+    ObjectLock hold(reinterpret_cast<PyObject*>(object));
+    object->over = true;
+  }
+  swallow_injected(frame->state);   // what came after clean_state
   frame->object = nullptr;
   mark_ended(object);
   Py_DECREF(object);
@@ -167,12 +174,17 @@ bool Call::set(PyObject* const* items, Py_ssize_t positional, PyObject* keyword_
 }
 
 // The object is empty before anything is destroyed: a destructor may look at it.
-void Call::clear() {
-  Call old = *this;
-  if (items_ == inline_) old.items_ = old.inline_;
-  items_ = nullptr;
-  count_ = 0;
-  Py_CLEAR(keyword_names_);
+void Call::clear([[maybe_unused]] PyObject* owner) {
+  Call old;
+  {
+    ObjectLock hold(owner);
+    old = *this;
+    if (items_ == inline_) old.items_ = old.inline_;
+    items_ = nullptr;
+    count_ = 0;
+    keyword_names_ = nullptr;
+  }
+  Py_XDECREF(old.keyword_names_);
   for (Py_ssize_t i = 0; i < old.count_; i++) Py_DECREF(old.items_[i]);
   if (old.items_ != old.inline_) PyMem_Free(old.items_);
 }
@@ -284,19 +296,25 @@ PyObject* go(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* keywo
   return reinterpret_cast<PyObject*>(object);
 }
 
-PyObject* object_of(G* g) {
-  if (g->home != &lane()) return nullptr;
-  Frame* frame = frame_of(g);
+PyObject* known_object(G* g) {
+  Frame* frame = g->home == &lane() ? frame_of(g) : nullptr;
   if (!frame) return nullptr;
-  if (!frame->object) {
-    if (!g->is_plain_thread()) return nullptr;
-    GoroutineObject* object = new_object();
-    if (!object) return nullptr;
-    object->g = g;
-    object->id = g->id.load(std::memory_order_relaxed);
-    frame->object = object;   // kept for the life of the thread
+  return Py_XNewRef(reinterpret_cast<PyObject*>(std::atomic_ref(frame->object).load(std::memory_order_acquire)));
+}
+
+PyObject* object_of(G* g) {
+  PyObject* known = known_object(g);
+  if (known || g->home != &lane() || !frame_of(g) || !g->is_plain_thread()) return known;
+  GoroutineObject* object = new_object();
+  if (!object) return nullptr;
+  object->g = g;
+  object->id = g->id.load(std::memory_order_relaxed);
+  GoroutineObject* others = nullptr;   // somebody else's thread may ask for it too
+  if (!std::atomic_ref(frame_of(g)->object).compare_exchange_strong(others, object)) {
+    Py_DECREF(object);
+    object = others;
   }
-  return Py_NewRef(reinterpret_cast<PyObject*>(frame->object));
+  return Py_NewRef(reinterpret_cast<PyObject*>(object));   // the first one is kept for the life of the thread
 }
 
 PyObject* current_object() {
@@ -335,7 +353,7 @@ int goroutine_traverse(PyObject* self, visitproc visit, void* arg) {
 int goroutine_clear(PyObject* self) {
   GoroutineObject* object = as_goroutine(self);
   if (object->g) return 0;   // its function is running
-  object->call.clear();
+  object->call.clear(self);
   Py_CLEAR(object->context);
   Py_CLEAR(object->name);
   Py_CLEAR(object->labels);
@@ -355,39 +373,69 @@ void goroutine_dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
-Status status_now(GoroutineObject* object) {
-  return object->g ? object->g->status.load(std::memory_order_relaxed) : Status::Dead;
+// What can be read from its G without stopping anybody.
+struct Seen {
+  G* g;                 // null: it has ended
+  Status status;
+  WaitReason reason;    // None unless it waits
+  uint64_t id;          // a plain thread's changes: it is 1 during a run
+};
+Seen look_at(GoroutineObject* object) {
+  if (G* g = object->g.load(std::memory_order_acquire)) {
+    Status status = g->status.load(std::memory_order_acquire);
+    Seen seen{g, status, status == Status::Waiting ? g->wait_reason.load(std::memory_order_acquire) : WaitReason::None,
+              g->id.load(std::memory_order_acquire)};
+    if (object->g.load(std::memory_order_acquire)) return seen;   // else it may have been another goroutine's
+  }
+  return {nullptr, Status::Dead, WaitReason::None, object->id};
+}
+
+// look(g) with nobody getting out of its wait or call meanwhile, unless the goroutine has ended.
+template <class F>
+void look_into(GoroutineObject* object, F look) {
+  M* m = this_machine();
+  G* g = object->g.load(std::memory_order_acquire);
+  if (!g) return;
+  if (m && m->current == g) return look(g);
+  while_all_stand([&] {
+    if (object->g.load(std::memory_order_acquire) == g) look(g);
+  });
+}
+
+PyObject* given_name(PyObject* self) {
+  ObjectLock hold(self);
+  return Py_XNewRef(as_goroutine(self)->name);
 }
 
 PyObject* goroutine_repr(PyObject* self) {
-  GoroutineObject* object = as_goroutine(self);
-  const char* state = status_text(status_now(object));
-  if (status_now(object) == Status::Waiting) {
-    WaitReason reason = object->g->wait_reason.load(std::memory_order_relaxed);
-    if (reason != WaitReason::None) state = wait_reason_text(reason);
-  }
-  unsigned long long id = object->g ? object->g->id.load(std::memory_order_relaxed) : object->id;
-  if (object->name) return PyUnicode_FromFormat("<Goroutine %llu %R [%s]>", id, object->name, state);
-  return PyUnicode_FromFormat("<Goroutine %llu [%s]>", id, state);
+  Seen seen = look_at(as_goroutine(self));
+  const char* state = seen.reason != WaitReason::None ? wait_reason_text(seen.reason) : status_text(seen.status);
+  unsigned long long id = seen.id;
+  PyObject* name = given_name(self);
+  if (!name) return PyUnicode_FromFormat("<Goroutine %llu [%s]>", id, state);
+  PyObject* text = PyUnicode_FromFormat("<Goroutine %llu %R [%s]>", id, name, state);
+  Py_DECREF(name);
+  return text;
 }
 
-// A plain thread's changes: it is 1 during a run.
-PyObject* get_id(PyObject* self, void*) {
-  GoroutineObject* object = as_goroutine(self);
-  return PyLong_FromUnsignedLongLong(object->g ? object->g->id.load(std::memory_order_relaxed) : object->id);
-}
+PyObject* get_id(PyObject* self, void*) { return PyLong_FromUnsignedLongLong(look_at(as_goroutine(self)).id); }
 
 PyObject* get_parent_id(PyObject* self, void*) { return PyLong_FromUnsignedLongLong(as_goroutine(self)->parent_id); }
 
 PyObject* get_name(PyObject* self, void*) {
-  GoroutineObject* object = as_goroutine(self);
-  if (object->name) return Py_NewRef(object->name);
-  if (PyObject* function = object->call.function()) {
+  if (PyObject* name = given_name(self)) return name;
+  PyObject* function;
+  {
+    ObjectLock hold(self);
+    function = Py_XNewRef(as_goroutine(self)->call.function());
+  }
+  if (function) {
     PyObject* name = PyObject_GetAttrString(function, "__qualname__");
+    Py_DECREF(function);
     if (name) return name;
     PyErr_Clear();
   }
-  return PyUnicode_FromFormat("goroutine %llu", object->id);
+  return PyUnicode_FromFormat("goroutine %llu", as_goroutine(self)->id);
 }
 
 int set_name(PyObject* self, PyObject* value, void*) {
@@ -395,41 +443,57 @@ int set_name(PyObject* self, PyObject* value, void*) {
     errors::bad_type("Goroutine", "name", "str", value);
     return -1;
   }
-  Py_XSETREF(as_goroutine(self)->name, Py_XNewRef(value));
+  PyObject* old;
+  {
+    ObjectLock hold(self);
+    old = std::exchange(as_goroutine(self)->name, Py_XNewRef(value));
+  }
+  Py_XDECREF(old);
   return 0;
 }
 
-PyObject* get_status(PyObject* self, void*) { return PyUnicode_FromString(status_text(status_now(as_goroutine(self)))); }
+PyObject* get_status(PyObject* self, void*) { return PyUnicode_FromString(status_text(look_at(as_goroutine(self)).status)); }
 
 PyObject* get_wait_reason(PyObject* self, void*) {
-  GoroutineObject* object = as_goroutine(self);
-  if (status_now(object) != Status::Waiting) return PyUnicode_FromString("");
-  return PyUnicode_FromString(wait_reason_text(object->g->wait_reason.load(std::memory_order_relaxed)));
+  Seen seen = look_at(as_goroutine(self));
+  return PyUnicode_FromString(seen.status == Status::Waiting ? wait_reason_text(seen.reason) : "");
 }
 
 PyObject* get_waiting_on(PyObject* self, void*) {
-  GoroutineObject* object = as_goroutine(self);
   std::string text;
-  if (object->g) {
-    for (const std::string& on : wait_of(object->g).on) text += (text.empty() ? "" : ", ") + on;
+  if (look_at(as_goroutine(self)).status == Status::Waiting) {
+    look_into(as_goroutine(self), [&](G* g) {
+      for (const std::string& on : wait_of(g).on) text += (text.empty() ? "" : ", ") + on;
+    });
   }
   return PyUnicode_DecodeUTF8(text.data(), Py_ssize_t(text.size()), "replace");
 }
 
 PyObject* get_wait_since(PyObject* self, void*) {
-  GoroutineObject* object = as_goroutine(self);
-  if (status_now(object) != Status::Waiting) Py_RETURN_NONE;
-  Runtime::get().note_wait(object->g, nanotime());
-  return PyFloat_FromDouble(double(object->g->wait_since.load(std::memory_order_relaxed)) / 1e9);
+  Seen seen = look_at(as_goroutine(self));
+  if (seen.status != Status::Waiting) Py_RETURN_NONE;
+  Runtime::get().note_wait(seen.g, nanotime());
+  return PyFloat_FromDouble(double(seen.g->wait_since.load(std::memory_order_relaxed)) / 1e9);
 }
 
 PyObject* get_labels(PyObject* self, void*) {
   GoroutineObject* object = as_goroutine(self);
-  if (!object->labels) {
-    if (!(object->labels = PyDict_New())) return nullptr;
-    PyObject_GC_Track(self);
+  PyObject* fresh = nullptr;
+  for (;;) {
+    {
+      ObjectLock hold(self);
+      if (!object->labels && fresh) {
+        object->labels = std::exchange(fresh, nullptr);
+        PyObject_GC_Track(self);
+      }
+      if (object->labels) {
+        PyObject* labels = Py_NewRef(object->labels);
+        Py_XDECREF(fresh);   // empty: somebody else's was first
+        return labels;
+      }
+    }
+    if (!(fresh = PyDict_New())) return nullptr;
   }
-  return Py_NewRef(object->labels);
 }
 
 PyObject* get_created_at(PyObject* self, void*) {
@@ -441,10 +505,14 @@ PyObject* get_created_at(PyObject* self, void*) {
 
 PyObject* goroutine_stack(PyObject* self, PyObject*) {
   GoroutineObject* object = as_goroutine(self);
-  if (!object->g) return PyUnicode_FromString("");
-  std::string wait = wait_text(object->g);
-  if (!wait.empty()) wait += "\n";
-  std::string text = header_line(*object->g, nanotime()) + "\n" + wait + frames_of(object->g) + creation_text(object);
+  std::string text;
+  Stack stack;
+  look_into(object, [&](G* g) {
+    std::string wait = wait_text(g);
+    text = header_line(*g, nanotime()) + "\n" + wait + (wait.empty() ? "" : "\n");
+    stack.take(g);
+  });
+  if (!text.empty()) text += stack.text() + creation_text(object);
   return PyUnicode_DecodeUTF8(text.data(), Py_ssize_t(text.size()), "replace");
 }
 
@@ -518,7 +586,7 @@ PyType_Spec spec = {"gort.Goroutine", sizeof(GoroutineObject), 0,
 
 bool add_goroutine_type(PyObject* module) {
   goroutine_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
-  return goroutine_type && PyModule_AddType(module, goroutine_type) == 0;
+  return goroutine_type && load_tracers() && PyModule_AddType(module, goroutine_type) == 0;
 }
 
 }  // namespace gort::python

@@ -1,6 +1,7 @@
 // Goroutine: the Python object that go() returns, and how a goroutine's function is called.
 #pragma once
 
+#include <atomic>
 #include <utility>
 
 #include "gort/sched/runtime.h"
@@ -16,7 +17,7 @@ class Call {
   bool set(PyObject* const* items, Py_ssize_t positional, PyObject* keyword_names);
   PyObject* make() const { return PyObject_Vectorcall(items_[0], items_ + 1, size_t(positional_), keyword_names_); }
   PyObject* function() const { return items_ ? items_[0] : nullptr; }   // borrowed; null: empty
-  void clear();
+  void clear(PyObject* owner);   // the object that it is part of: others may be reading the function under its ObjectLock
   int traverse(visitproc visit, void* arg) const;
 
  private:
@@ -40,11 +41,14 @@ struct NativeBody {
   }
 };
 
+// Without the GIL (without_gil.h): name, labels, call's end and `over` are guarded by the object's ObjectLock; g is cleared by the goroutine itself
+// before its G can be used again, so what was read from a G counts if g is still there afterwards; the rest is fixed before the goroutine starts, or its own.
+//
 // Untracked by CPython's collector until it has labels: while its goroutine lives the scheduler holds it, afterwards nothing else
 // that it holds can lead back to it.
 struct GoroutineObject {
   PyObject_HEAD
-  G* g;                      // null once it has ended
+  std::atomic<G*> g;         // null once it has ended
   uint64_t id;
   uint64_t parent_id;
   Call call;                 // empty once it has ended; of a native body: what is kept until then
@@ -56,6 +60,7 @@ struct GoroutineObject {
   int created_offset;        // of the instruction in created_code
   void (*ended)(PyObject* whom);   // called when the function is over, with the GIL; may be null
   PyObject* whom;            // owned
+  bool over;                 // nobody may end it any more: its thread state is about to be another goroutine's
   WaitQueue joiners;         // guarded by joiners_lock
   SpinLock joiners_lock;
   PyObject* weak_references;
@@ -83,7 +88,12 @@ GoroutineObject* start_native(const char* caller, NativeBody body, PyObject* con
 
 // The object of the calling goroutine (made on demand for plain threads). New reference.
 PyObject* current_object();
-PyObject* object_of(G* g);   // new reference, or null without an exception if the goroutine is gone
+
+// The objects of others; new references. object_of makes that of a plain thread; null without an exception if the goroutine is gone.
+// Without the GIL its object must not end meanwhile: object_of is for the caller's goroutine and plain threads, known_object, which makes none, for
+// all in a while_all_stand.
+PyObject* object_of(G* g);
+PyObject* known_object(G* g);
 
 // "created by f in goroutine 1\n\tfile:line\n"
 std::string creation_text(GoroutineObject* object);

@@ -6,6 +6,8 @@
 
 #include <string>
 #include <unordered_set>
+#include <utility>
+#include <vector>
 
 #include "chan_object.h"
 #include "dump.h"
@@ -16,6 +18,7 @@
 #include "leaks.h"
 #include "python_lane.h"
 #include "register.h"
+#include "without_gil.h"
 
 namespace gort::python {
 
@@ -46,17 +49,23 @@ py::list goroutines(bool leaked) {
   if (!machine()) throw py::error_already_set();
   std::unordered_set<G*> named;
   if (leaked) named = leaked_goroutines();
-  py::list result;
-  for (G* g : Runtime::get().all_goroutines()) {
-    Status status = g->status.load(std::memory_order_acquire);
-    if (status == Status::Dead || status == Status::Idle) continue;
-    if (leaked && !named.contains(g)) continue;
-    PyObject* object = object_of(g);
-    if (!object) {
-      if (PyErr_Occurred()) throw py::error_already_set();
-      continue;
+  std::vector<std::pair<G*, PyObject*>> found;
+  while_all_stand([&] {
+    for (G* g : Runtime::get().all_goroutines()) {
+      Status status = g->status.load(std::memory_order_acquire);
+      if (status == Status::Dead || status == Status::Idle) continue;
+      if (!leaked || named.contains(g)) found.push_back({g, known_object(g)});
     }
-    result.append(py::reinterpret_steal<py::object>(object));
+  });
+  std::vector<py::object> objects;
+  for (auto [g, object] : found) {
+    if (!object && g->is_plain_thread()) object = object_of(g);
+    objects.push_back(py::reinterpret_steal<py::object>(object));
+    if (!object && PyErr_Occurred()) throw py::error_already_set();
+  }
+  py::list result;
+  for (py::object& object : objects) {
+    if (object) result.append(object);
   }
   return result;
 }

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <atomic>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,11 +17,13 @@
 #include "gort/sched/run_group.h"
 #include "gort/signal/signals.h"
 #include "signal_module.h"
+#include "without_gil.h"
 
 namespace gort::python {
 namespace {
 
-// The run that is going on; guarded by the GIL.
+// The run that is going on. current_run, panic, deadlock and stopping are guarded by the GIL, or by Exclusive where there is none; whoever
+// wants to end a wait of goroutine 1 does it in there too, so that nobody does once the run is over. The rest is the run's own thread's.
 struct Run {
   RunGroup* group = nullptr;
   M* machine = nullptr;
@@ -33,7 +36,7 @@ struct Run {
   bool stopping = false;
 };
 Run* current_run = nullptr;
-bool closed = false;
+std::atomic<bool> closed{false};
 uint64_t default_seed = 0;  // 0: none
 bool heap_stands = false;   // during a fork, and in its child until the heap is put in order
 
@@ -141,39 +144,68 @@ void restore_handler(Run* run) {
   Py_CLEAR(run->old_handler);
 }
 
+// The two are called one at a time with what else changes signals (signals.h).
+void lower_interrupt() {
+  Exclusive hold;
+  signals::lower(SIGINT);
+}
+void lift_interrupt() {
+  Exclusive hold;
+  signals::lift(SIGINT);
+}
+
 // --- the end
 
-std::vector<G*> members(Run* run) {
-  std::vector<G*> found;
-  for (G* g : Runtime::get().all_goroutines()) {
-    if (g == run->main || g->group != run->group) continue;
-    if (g->status.load(std::memory_order_acquire) != Status::Dead) found.push_back(g);
-  }
+struct Member {
+  G* g;
+  PyObject* object;   // owned; null: a native goroutine
+};
+
+std::vector<Member> members(Run* run) {
+  std::vector<Member> found;
+  while_all_stand([&] {
+    for (G* g : Runtime::get().all_goroutines()) {
+      if (g == run->main || g->group != run->group) continue;
+      if (g->status.load(std::memory_order_acquire) != Status::Dead) found.push_back({g, known_object(g)});
+    }
+  });
   return found;
 }
 
-// Tells every goroutine of the run to end: GoExit at its park point, or at its next bytecode.
+// Tells a goroutine to end: GoExit at its park point, or at its next bytecode.
+void stop_member(const Member& member) {
+  G* g = member.g;
+  bool asked = g->requests.load(std::memory_order_relaxed) & G::kExit;
+  if (Runtime::get().request(g, G::kExit) || asked || g->home != &lane() || !g->started) return;
+  raise_in(g, errors::GoExit);   // it computes, or has just been readied
+}
+
 void stop_members(Run* run) {
-  for (G* g : members(run)) {
-    bool asked = g->requests.load(std::memory_order_relaxed) & G::kExit;
-    if (Runtime::get().request(g, G::kExit) || asked || g->home != &lane() || !g->started) continue;
-    raise_in(g, errors::GoExit);   // it computes, or has just been readied
+  for (const Member& member : members(run)) {
+    if (!member.object) {
+      stop_member(member);
+      continue;
+    }
+    {
+      ObjectLock hold(member.object);   // else it could end, and another goroutine begin in its G and its state
+      if (!reinterpret_cast<GoroutineObject*>(member.object)->over) stop_member(member);
+    }
+    Py_DECREF(member.object);
   }
 }
 
 void warn_abandoned(Run* run) {
   std::string names;
   int count = 0;
-  for (G* g : members(run)) {
+  for (auto [g, object] : members(run)) {
     if (count++ < 10) {
-      PyObject* object = object_of(g);
       PyObject* text = object ? PyObject_Repr(object) : nullptr;
       const char* name = text ? PyUnicode_AsUTF8(text) : nullptr;
       names += std::string(names.empty() ? "" : ", ") + (name ? name : "<native goroutine>");
       if (!name) PyErr_Clear();
       Py_XDECREF(text);
-      Py_XDECREF(object);
     }
+    Py_XDECREF(object);
   }
   if (count == 0) return;
   if (count > 10) names += ", ...";
@@ -185,7 +217,6 @@ void warn_abandoned(Run* run) {
 
 // Ends the run's goroutines. Returns false if the user interrupted it (exception set).
 bool stop_group(Run* run, Nanos grace) {
-  run->stopping = true;
   Nanos end = deadline_after(grace);
   bool interrupted = false;
   while (run->group->live() > 0 && !interrupted) {
@@ -209,10 +240,15 @@ bool stop_group(Run* run, Nanos grace) {
   return false;
 }
 
+bool has_panicked(Run* run) {
+  Exclusive hold;
+  return run->panic != nullptr;
+}
+
 // goexit() in main: the others go on until none is left or none can go on.
 void wait_for_others(Run* run) {
   Outcome outcome = run->group->wait_empty(kForever);
-  if (run->panic) return;
+  if (has_panicked(run)) return;
   if (outcome == Outcome::Fired) {
     after_wait();
     PyErr_SetString(errors::FatalError, "no goroutines (main called runtime.Goexit) - deadlock!");
@@ -224,27 +260,58 @@ void wait_for_others(Run* run) {
 }  // namespace
 
 void note_deadlock(PyObject* error) {
-  if (current_run) Py_XSETREF(current_run->deadlock, Py_NewRef(error));
+  PyObject* old = nullptr;
+  {
+    Exclusive hold;
+    if (current_run) old = std::exchange(current_run->deadlock, Py_NewRef(error));
+  }
+  Py_XDECREF(old);
 }
+
+namespace {
+
+// Whether an exception that leaves g ends the run; then it is taken over, and main told, if `take`.
+bool ends_run(G* g, PyObject* error, bool take) {
+  Exclusive hold;
+  Run* run = current_run;
+  if (!run || g->group != run->group || run->stopping || run->panic) return false;
+  if (!take) return true;
+  run->panic = error;
+  // If that ended no wait of main's, main computes or has just been readied.
+  if (!Runtime::get().request(run->main, G::kExit)) raise_in(run->main, errors::GoExit);
+  return true;
+}
+
+}  // namespace
 
 void report_uncaught(G* g, GoroutineObject* object) {
   if (PyErr_ExceptionMatches(errors::GoExit)) {
     PyErr_Clear();
     return;
   }
-  Run* run = current_run;
-  bool of_run = run && g->group == run->group;
   PyObject* error = errors::take();
-  if (of_run && !run->stopping && !run->panic) {
+  if (ends_run(g, error, false)) {
     add_note(error, "goroutine " + std::to_string(object->id) + " [running], " + creation_text(object));
-    run->panic = error;
-    // If that ended no wait of main's, main computes or has just been readied.
-    if (!Runtime::get().request(run->main, G::kExit)) raise_in(run->main, errors::GoExit);
-    return;
+    if (ends_run(g, error, true)) return;   // else another one was first meanwhile
   }
   if (!PyErr_GivenExceptionMatches(error, PyExc_SystemExit)) call_panichook(object, error);
   Py_DECREF(error);
 }
+
+namespace {
+
+// Why the thread cannot begin a run now, null if it can; then the run is the current one from here on, if one is given.
+const char* refuse_run(M* m, Run* run) {
+  Exclusive hold;
+  if (current_run) {
+    return current_run->machine == m ? "gort.run called inside a goroutine; use gort.go there"
+                                     : "gort.run called while another thread's run is going on";
+  }
+  current_run = run;
+  return nullptr;
+}
+
+}  // namespace
 
 PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* names) {
   if (nargs < 1) {
@@ -258,9 +325,8 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
     PyErr_SetString(errors::FatalError, "gort.run called inside a goroutine; use gort.go there");
     return nullptr;
   }
-  if (current_run) {
-    PyErr_SetString(errors::FatalError, current_run->machine == m ? "gort.run called inside a goroutine; use gort.go there"
-                                                                  : "gort.run called while another thread's run is going on");
+  if (const char* refusal = refuse_run(m, nullptr)) {
+    PyErr_SetString(errors::FatalError, refusal);
     return nullptr;
   }
   Options options;
@@ -287,9 +353,14 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   run.machine = m;
   run.main = m->own;
   run.group = RunGroup::make();
+  if (const char* refusal = refuse_run(m, &run)) {   // another thread's began while the arguments were read
+    run.group->release();
+    Py_XDECREF(keywords);
+    PyErr_SetString(errors::FatalError, refusal);
+    return nullptr;
+  }
   run.main->group = run.group;
   run.thread_id = run.main->id.exchange(1);
-  current_run = &run;
   if (procs > 0) {
     bool followed = gomaxprocs_follows();
     run.old_procs = gomaxprocs(int(procs));
@@ -304,9 +375,9 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   }
   runtime.start_sysmon();
   runtime.set_main(run.main);
-  signals::lower(SIGINT);
+  lower_interrupt();
   install_handler(&run);
-  signals::lift(SIGINT);
+  lift_interrupt();
 
   PyObject* positional = PyTuple_New(nargs - 1);
   for (Py_ssize_t i = 1; positional && i < nargs; i++) PyTuple_SET_ITEM(positional, i - 1, Py_NewRef(args[i]));
@@ -315,12 +386,17 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   Py_XDECREF(keywords);
 
   run.main->requests.store(0);
-  if (!result && !run.panic && PyErr_ExceptionMatches(errors::GoExit)) {
+  if (!result && !has_panicked(&run) && PyErr_ExceptionMatches(errors::GoExit)) {
     PyErr_Clear();
     wait_for_others(&run);
     run.main->requests.store(0);
   }
   PyObject* error = result ? nullptr : errors::take();
+  {
+    Exclusive hold;
+    run.stopping = true;   // from here on nobody ends main
+  }
+  run.main->requests.store(0);
   swallow_injected(frame_of(run.main)->state);   // a GoExit that came too late
   if (run.panic) {
     Py_XDECREF(error);   // GoExit, or what main made of it
@@ -340,9 +416,9 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   }
   drop_deferred(run.group);   // what finally blocks have left behind
   end_signals(run.group);
-  signals::lower(SIGINT);
+  lower_interrupt();
   restore_handler(&run);
-  signals::lift(SIGINT);
+  lift_interrupt();
   choice::explore(false);
   runtime.set_main(nullptr);
   run.main->requests.store(0);
@@ -354,7 +430,11 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   if (run.old_procs < 0) set_default_gomaxprocs();
   else if (run.old_procs > 0) gomaxprocs(run.old_procs);
   resize_lane(false);
-  current_run = nullptr;
+  {
+    Exclusive hold;
+    current_run = nullptr;
+    run.main->requests.store(0);   // of an interrupt
+  }
   if (lane().live() == 0 && runtime.native().live() == runtime.system_goroutines()) runtime.stop_idle_threads();
   if (run.panic) Py_CLEAR(run.panic);
   if (error) {
@@ -364,21 +444,25 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   return result;
 }
 
-PyObject* on_sigint(PyObject*, PyObject*) {
+namespace {
+
+// Ends goroutine 1's wait. False: the interrupt is for the caller itself.
+bool interrupt_run(M* m) {
+  Exclusive hold;
   Run* run = current_run;
-  M* m = this_machine();
-  if (!run || (m && m->current == run->main)) {
-    PyErr_SetNone(PyExc_KeyboardInterrupt);
-    return nullptr;
-  }
-  // On the main thread's scheduler stack its own goroutine is the one that waits; everywhere else somebody else runs.
-  if (m && !m->current) {
-    PyErr_SetNone(PyExc_KeyboardInterrupt);
-    return nullptr;
-  }
+  if (!run || (m && m->current == run->main)) return false;
+  if (m && !m->current) return false;   // on the main thread's scheduler stack its own goroutine is the one that waits; everywhere else somebody else runs
   choice::explore(false);   // in an explored run a goroutine that computes would not let goroutine 1 have its turn
   Runtime::get().request(run->main, G::kInterrupt);
-  Py_RETURN_NONE;
+  return true;
+}
+
+}  // namespace
+
+PyObject* on_sigint(PyObject*, PyObject*) {
+  if (interrupt_run(this_machine())) Py_RETURN_NONE;
+  PyErr_SetNone(PyExc_KeyboardInterrupt);
+  return nullptr;
 }
 
 PyObject* set_default_seed(PyObject*, PyObject* seed) {
@@ -388,7 +472,7 @@ PyObject* set_default_seed(PyObject*, PyObject* seed) {
   Py_RETURN_NONE;
 }
 
-bool is_closed() { return closed; }
+bool is_closed() { return closed.load(std::memory_order_relaxed); }
 
 PyObject* close_at_exit(PyObject*, PyObject*) {
   closed = true;
@@ -418,6 +502,7 @@ PyObject* before_fork(PyObject*, PyObject*) {
 }
 
 PyObject* forked_child(PyObject*, PyObject*) {
+  forget_exclusive();
   after_fork_in_child();
   forget_starter();
   forget_signals();

@@ -1,7 +1,8 @@
 // gort.sched: what the scheduler is doing and has done, as plain data. The Python side (sched.py) gives it names.
 //
 // Everything is copied out of the core first and turned into Python objects afterwards: no Python API under a core lock.
-// The picture is not taken in a stopped world: its parts may be moments apart.
+// The picture is not taken in a stopped world: its parts may be moments apart. But what the goroutines do is, where there is no GIL
+// (while_all_stand): their waits and stacks can be looked into only while they do not go on.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -16,6 +17,7 @@
 #include "python_lane.h"
 #include "register.h"
 #include "waits.h"
+#include "without_gil.h"
 
 namespace gort::python {
 
@@ -42,6 +44,9 @@ struct GoroutineRow {
   Nanos wait_since;
   const char* lane;
   bool system, thread;
+  Wait wait;
+  Stack stack;
+  PyObject* object;     // owned; null: a native goroutine, or a thread's that nobody has asked for
 };
 
 struct MachineRow {
@@ -59,19 +64,22 @@ struct ProcessorRow {
   P* p;
 };
 
-std::vector<GoroutineRow> goroutine_rows() {
+std::vector<GoroutineRow> goroutine_rows(bool stacks) {
   std::vector<GoroutineRow> rows;
-  Runtime::get().note_waits(nanotime());
-  for (G* g : Runtime::get().all_goroutines()) {
-    Status status = g->status.load(std::memory_order_acquire);
-    if (status == Status::Dead || status == Status::Idle) continue;
-    bool waiting = status == Status::Waiting;
-    rows.push_back({g, id_of(g), g->parent_id, status_text(status),
-                    waiting ? wait_reason_text(g->wait_reason.load(std::memory_order_relaxed)) : "",
-                    waiting ? g->waiting_on.load(std::memory_order_relaxed) : nullptr,
-                    waiting ? g->wait_since.load(std::memory_order_relaxed) : 0, g->lane.load(std::memory_order_relaxed)->name(), g->system,
-                    g->own_machine != nullptr});
-  }
+  while_all_stand([&] {
+    Runtime::get().note_waits(nanotime());
+    for (G* g : Runtime::get().all_goroutines()) {
+      Status status = g->status.load(std::memory_order_acquire);
+      if (status == Status::Dead || status == Status::Idle) continue;
+      bool waiting = status == Status::Waiting;
+      rows.push_back({g, id_of(g), g->parent_id, status_text(status),
+                      waiting ? wait_reason_text(g->wait_reason.load(std::memory_order_relaxed)) : "",
+                      waiting ? g->waiting_on.load(std::memory_order_relaxed) : nullptr,
+                      waiting ? g->wait_since.load(std::memory_order_relaxed) : 0, g->lane.load(std::memory_order_relaxed)->name(), g->system,
+                      g->own_machine != nullptr, wait_of(g), Stack(), known_object(g)});
+      if (stacks && g->home == &lane()) rows.back().stack.take(g);
+    }
+  });
   return rows;
 }
 
@@ -106,11 +114,17 @@ std::vector<MachineRow> machine_rows(const std::vector<ProcessorRow>& processors
   return rows;
 }
 
-// An attribute of g's Goroutine object; None for native goroutines.
-py::object attribute(const GoroutineRow& row, const char* name) {
-  PyObject* object = id_of(row.g) == row.id ? object_of(row.g) : nullptr;
-  PyObject* value = object ? PyObject_GetAttrString(object, name) : nullptr;
-  Py_XDECREF(object);
+// g's Goroutine object; null for native goroutines.
+py::object object_of_row(const GoroutineRow& row) {
+  auto object = py::reinterpret_steal<py::object>(row.object);
+  if (!object && row.g->is_plain_thread()) object = py::reinterpret_steal<py::object>(object_of(row.g));
+  if (!object) PyErr_Clear();
+  return object;
+}
+
+// An attribute of it; None if there is none.
+py::object attribute(const py::object& object, const char* name) {
+  PyObject* value = object ? PyObject_GetAttrString(object.ptr(), name) : nullptr;
   if (!value) PyErr_Clear();
   return value ? py::reinterpret_steal<py::object>(value) : py::object(py::none());
 }
@@ -141,7 +155,7 @@ py::dict switches_of(const SwitchCounts<uint32_t>& counts) {
 py::dict state(bool stacks) {
   if (!machine()) throw py::error_already_set();
   bool may_be_dead = Runtime::get().may_be_dead(self());
-  auto goroutines = goroutine_rows();
+  auto goroutines = goroutine_rows(stacks);
   auto processors = processor_rows();
   auto machines = machine_rows(processors);
   Nanos now = nanotime();
@@ -149,8 +163,7 @@ py::dict state(bool stacks) {
 
   py::list gs;
   for (const GoroutineRow& r : goroutines) {
-    bool same = id_of(r.g) == r.id;   // else it has ended since
-    Wait wait = same ? wait_of(r.g) : Wait{};
+    py::object object = object_of_row(r);
     py::dict row;
     row["id"] = r.id;
     row["lane"] = r.lane;
@@ -159,13 +172,13 @@ py::dict state(bool stacks) {
     row["waiting_on"] = reinterpret_cast<uintptr_t>(r.waiting_on);
     row["waiting_for"] = r.wait_since > 0 && now > r.wait_since ? double(now - r.wait_since) / 1e9 : 0.0;
     py::list on;
-    for (const std::string& text : wait.on) on.append(text_of(text));
+    for (const std::string& text : r.wait.on) on.append(text_of(text));
     row["waits_for"] = py::tuple(on);
-    row["held_by"] = or_none(wait.holder != 0, int64_t(wait.holder));
+    row["held_by"] = or_none(r.wait.holder != 0, int64_t(r.wait.holder));
     row["parent_id"] = r.parent;
-    row["name"] = attribute(r, "name");
-    row["created_at"] = attribute(r, "created_at");
-    row["stack"] = text_of(stacks && same && r.g->home == &lane() ? frames_of(r.g) : "");
+    row["name"] = attribute(object, "name");
+    row["created_at"] = attribute(object, "created_at");
+    row["stack"] = text_of(r.stack.text());
     row["switches"] = switches_of(r.g->switches);
     row["system"] = r.system;
     row["thread"] = r.thread;
