@@ -46,7 +46,7 @@ struct GoroutineRow {
   bool system, thread;
   Wait wait;
   Stack stack;
-  PyObject* object;     // owned; null: a native goroutine, or a thread's that nobody has asked for
+  py::object object;    // null: a native goroutine, or a thread that nobody has asked for it
 };
 
 struct MachineRow {
@@ -76,7 +76,7 @@ std::vector<GoroutineRow> goroutine_rows(bool stacks) {
                       waiting ? wait_reason_text(g->wait_reason.load(std::memory_order_relaxed)) : "",
                       waiting ? g->waiting_on.load(std::memory_order_relaxed) : nullptr,
                       waiting ? g->wait_since.load(std::memory_order_relaxed) : 0, g->lane.load(std::memory_order_relaxed)->name(), g->system,
-                      g->own_machine != nullptr, wait_of(g), Stack(), known_object(g)});
+                      g->own_machine != nullptr, wait_of(g), Stack(), py::reinterpret_steal<py::object>(known_object(g))});
       if (stacks && g->home == &lane()) rows.back().stack.take(g);
     }
   });
@@ -116,8 +116,8 @@ std::vector<MachineRow> machine_rows(const std::vector<ProcessorRow>& processors
 
 // g's Goroutine object; null for native goroutines.
 py::object object_of_row(const GoroutineRow& row) {
-  auto object = py::reinterpret_steal<py::object>(row.object);
-  if (!object && row.g->is_plain_thread()) object = py::reinterpret_steal<py::object>(object_of(row.g));
+  if (row.object || !row.g->is_plain_thread()) return row.object;
+  auto object = py::reinterpret_steal<py::object>(object_of(row.g));
   if (!object) PyErr_Clear();
   return object;
 }
