@@ -186,7 +186,7 @@ BOOST_AUTO_TEST_CASE(on_one_machine_goroutines_that_yield_run_in_turn) {
     inner.add(3);
     for (char name : {'a', 'b', 'c'}) {
       lane.start([&, name] {
-        for (int i = 0; i < 10; i++) yield();   // all have started
+        for (int i = 0; i < 200; i++) yield();   // all have started, also from the global queue
         for (int i = 0; i < 3; i++) {
           order += name;
           yield();
