@@ -48,6 +48,13 @@ int get_extra(PyObject* code, void** extra) { return PyUnstable_Code_GetExtra(co
 int set_extra(PyObject* code, void* extra) { return PyUnstable_Code_SetExtra(code, code_slot, extra); }
 #endif
 
+PyObjectArenaAllocator arenas;   // of the interpreter; also for data stack chunks
+
+void free_unless_placed(void* context, void* memory, size_t size) {
+  // CPython asks for powers of two. 0: the stack of a goroutine that has ended has given back its memory, and the chunk's size with it.
+  if (size != kDataStack && size != 0) arenas.free(context, memory, size);
+}
+
 }  // namespace
 
 const char* why_unsupported() {
@@ -85,6 +92,21 @@ PyThreadState* new_state([[maybe_unused]] char* low, [[maybe_unused]] char* high
   PyThreadState_Swap(PyThreadState_Swap(state));   // a state's first time sets more than later ones (state_swap.h)
 #endif
   return state;
+}
+
+void place_frames(PyThreadState* state, char* memory) {
+  auto* chunk = reinterpret_cast<_PyStackChunk*>(memory);
+  *chunk = {.previous = nullptr, .size = kDataStack, .top = 0, .data = {}};
+  state->datastack_chunk = chunk;
+  state->datastack_top = &chunk->data[1];
+  state->datastack_limit = reinterpret_cast<PyObject**>(memory + kDataStack);
+}
+
+void keep_placed_frames() {
+  PyObject_GetArenaAllocator(&arenas);
+  PyObjectArenaAllocator ours = arenas;
+  ours.free = free_unless_placed;
+  PyObject_SetArenaAllocator(&ours);
 }
 
 bool clean_state(PyThreadState* state) {

@@ -18,6 +18,7 @@
 // | is the interpreter ending      | _Py_IsFinalizing             | _Py_IsFinalizing      | Py_IsFinalizing       | as 3.13 |
 // | frames, in a signal handler   | _Py_DumpTraceback, by dlsym   | PyUnstable_InterpreterFrame_* | PyUnstable_InterpreterFrame_* | as 3.13 |
 // | frames, for other processes   | frame_layout.h, learned       | frame_layout.h, learned | frame_layout.h, learned | unknown |
+// | where Python frames lie       | datastack_*, _PyStackChunk, PyObject_SetArenaAllocator | same | same          | same |
 // | str, bytes, code, functions, for other processes | fields of the public structs, co_linetable's format (layout.cpp) | same | same | same |
 // Checked with 3.11.2, 3.11.7, 3.12.1, 3.13.0, 3.14.8.
 #pragma once
@@ -35,11 +36,27 @@ namespace gort::python {
 // they hold the deepest recursion that the interpreter allows, and that is not counted in bytes. Measured on x86-64, with 3.11.7 to 3.13.0:
 //   the parser at its own limit of depth       0.76 MiB (9,000 nested conditions)
 //   list.sort with a key that sorts            5.5 KiB for each level; everything else found, less than 1.5 KiB
-// An odd number of pages, see kNativeStack.
+//
+// CPython keeps Python frames elsewhere, in "data stack chunks" of 16 KiB that it maps for each thread state: one more page for each goroutine. So the
+// first chunk lies above the C stack, and both begin in the same page, which is all that a goroutine touches that calls little:
+//
+//   | guard | ...                     <- C frames | Python frames ->                          |
+//           low                                  high                             high + kDataStack
+//                            |<------------- one page ------------->|<------ 4 pages ------>|
+//
+// It is a root chunk by CPython's rules: its first slot stays empty, so that no frame lies where popping it would free the chunk. Deeper calls get chunks
+// of CPython's own on top of it. PyThreadState_Delete frees a state's chunks, so the function that it calls is made to leave ours alone (keep_placed_frames).
+// The interpreter itself deletes the states of parked goroutines, in the child of a fork and when it ends, where we cannot take the chunk away before. Up to
+// 3.13 it lets their chunks leak; should a version free them, it meets the same function. If another module has replaced that by one that does not ask
+// ours, what is left is that munmap refuses an address within a page.
+// Rejected: taking the chunks away before a fork and putting them back afterwards (goroutines run between the hooks).
+//
+// kStackSize is an odd number of pages, see kNativeStack.
+inline constexpr size_t kDataStack = 4 * 4096 + 1280;
 #if PY_VERSION_HEX < 0x030c0000
-inline constexpr size_t kStackSize = 4 * 1024 * 1024 + 4096;   // calls within C are limited together with Python's own, to 1,000
+inline constexpr size_t kStackSize = 4 * 1024 * 1024 + 7 * 4096;   // calls within C are limited together with Python's own, to 1,000
 #else
-inline constexpr size_t kStackSize = 1540 * 1024;
+inline constexpr size_t kStackSize = 1564 * 1024;
 inline constexpr int kCallBudget = 930;   // calls within C: a Python call from C takes two, one through lru_cache three, a nested sort four
 #endif
 
@@ -88,6 +105,10 @@ const char* why_unsupported();
 
 // new_state makes a thread state for a goroutine whose stack is [low, high). Null with MemoryError set on failure. GIL held.
 PyThreadState* new_state(char* low, char* high);
+
+// place_frames puts the state's Python frames at memory, of kDataStack bytes. REQUIRES: it has none yet; memory is the same for the state's life.
+void place_frames(PyThreadState* state, char* memory);
+void keep_placed_frames();   // once, at import
 
 // clean_state makes the calling goroutine's state like a new one. Runs user code (destructors of thread-locals). Returns false if it could
 // not (the state must be thrown away).

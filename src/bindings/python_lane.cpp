@@ -58,14 +58,10 @@ void learn_async_bit() {
 
 void make_fresh(PyThreadState& parked) {
   static std::atomic<uint64_t> ids{uint64_t(1) << 62};   // beyond those of real states
-  PyThreadState before = parked;
   parked = {};
   parked.interp = PyInterpreterState_Get();
   parked.c_recursion_remaining = kCallBudget;
   parked.id = ids.fetch_add(1, std::memory_order_relaxed);
-  parked.datastack_chunk = before.datastack_chunk;
-  parked.datastack_top = before.datastack_top;
-  parked.datastack_limit = before.datastack_limit;
 }
 
 // Lets go of the locks of the critical sections that the caller is in, as it would when it blocks; it stays in them.
@@ -345,7 +341,8 @@ bool create_lane() {
     return false;
   }
   Runtime& runtime = Runtime::get();
-  python_lane = new Lane("python", kStackSize, new PythonLane, kWithoutGil);
+  keep_placed_frames();
+  python_lane = new Lane("python", kStackSize, new PythonLane, kDataStack, kWithoutGil);
   python_lane->resize(kWithoutGil ? runtime.native().processors() : 1, runtime.seed());
   runtime.set_python_lane(python_lane);
   find_frame_writer();
@@ -390,6 +387,7 @@ bool prepare_frame(G* g) {
   if (!frame) g->lane_data = frame = new Frame;
 #ifdef GORT_WITHOUT_GIL
   make_fresh(frame->parked);
+  place_frames(&frame->parked, g->fiber.stack.high);
   frame->state = &frame->parked;
   frame->spoiled = false;
   return true;
@@ -401,10 +399,12 @@ bool prepare_frame(G* g) {
     frame->spoiled = false;
     states.fetch_sub(1, std::memory_order_relaxed);
   }
-  if (frame->state) return true;
-  frame->state = new_state(g->fiber.stack.low, g->fiber.stack.high);
-  if (!frame->state) return false;
-  states.fetch_add(1, std::memory_order_relaxed);
+  if (!frame->state) {
+    frame->state = new_state(g->fiber.stack.low, g->fiber.stack.high);
+    if (!frame->state) return false;
+    states.fetch_add(1, std::memory_order_relaxed);
+  }
+  place_frames(frame->state, g->fiber.stack.high);   // each time: the memory of a stack that nobody needs is given back
   return true;
 #endif
 }

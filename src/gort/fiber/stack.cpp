@@ -34,16 +34,16 @@ char* reserve(size_t bytes) {
   return static_cast<char*>(memory);
 }
 
-void unmap(const Stack& stack) {
+}  // namespace
+
+void StackPool::unmap(const Stack& stack) const {
 #if defined(GORT_ASAN)
   ASAN_UNPOISON_MEMORY_REGION(stack.low, stack.size());   // who maps this address next starts afresh
 #endif
-  munmap(stack.low - kStackGuard, stack.size() + kStackGuard);
+  munmap(stack.low - kStackGuard, size_of(stack));
 }
 
-}  // namespace
-
-void drop_memory(const Stack& stack) { madvise(stack.low, stack.size(), MADV_DONTNEED); }
+void StackPool::drop_memory(const Stack& stack) const { madvise(stack.low, stack.size() + kept_above_, MADV_DONTNEED); }
 
 void StackPool::carve_slab() {
   size_t size = stack_size();
@@ -52,7 +52,7 @@ void StackPool::carve_slab() {
   for (size_t i = kStacksPerSlab; i-- > 0;) {
     char* base = slab + i * size;
     install_guard(base);
-    unused_.push_back({base + kStackGuard, base + size});
+    unused_.push_back({base + kStackGuard, base + size - kept_above_});
   }
 }
 
@@ -70,7 +70,7 @@ Stack StackPool::take(size_t size) {
   char* base = reserve(size);
   install_guard(base);
   own_.fetch_add(1, std::memory_order_relaxed);
-  return {base + kStackGuard, base + size};
+  return {base + kStackGuard, base + size - kept_above_};
 }
 
 void StackPool::give_back(Stack stack) {
@@ -124,7 +124,8 @@ StackPool::Usage StackPool::usage() {
       auto first = present.begin() + ptrdiff_t(i * pages), last = first + ptrdiff_t(pages);
       auto resident = [](unsigned char page) { return page & 1; };
       usage.resident += size_t(std::count_if(first, last, resident)) * kPage;
-      usage.high_water = std::max(usage.high_water, size_t(last - std::find_if(first, last, resident)) * kPage);
+      auto high = last - ptrdiff_t(kept_above_ / kPage);
+      usage.high_water = std::max(usage.high_water, size_t(high - std::find_if(first, high, resident)) * kPage);
     }
   }
   return usage;

@@ -37,14 +37,15 @@ void Lane::clear_left(M* m) {
   if (dead) free_goroutine(m, left);
 }
 
-Lane::Lane(const char* name, size_t stack_size, LaneHooks* hooks, bool pins) : name_(name), hooks_(hooks), pins_(pins), stacks_(stack_size) {}
+Lane::Lane(const char* name, size_t stack_size, LaneHooks* hooks, size_t kept_above, bool pins)
+    : name_(name), hooks_(hooks), pins_(pins), stacks_(stack_size, kept_above) {}
 
 // ---------------------------------------------------------------- goroutines
 
 // Gives g a stack of the size if it has none or one of another.
 void Lane::provide_stack(G* g, size_t size) {
   if (g->fiber.stack.low) {
-    if (g->fiber.stack.size() + kStackGuard == size) [[likely]] return;
+    if (stacks_.size_of(g->fiber.stack) == size) [[likely]] return;
     stacks_.give_back(std::exchange(g->fiber.stack, {}));
   }
   try {
@@ -209,7 +210,7 @@ void Lane::cool_stacks() {
   if (!idle) return;
   G* last = idle;
   for (G* g = idle; g; g = g->next) {
-    if (g->fiber.stack.low) drop_memory(g->fiber.stack);
+    if (g->fiber.stack.low) stacks_.drop_memory(g->fiber.stack);
     release_sanitizer_state(g->fiber);
     last = g;
   }

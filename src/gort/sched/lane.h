@@ -54,7 +54,8 @@ class LaneHooks {
 
 class Lane {
  public:
-  Lane(const char* name, size_t stack_size, LaneHooks* hooks, bool pins = false);   // pins: pinning.h
+  // kept_above: bytes above each stack that are the hooks' (StackPool). pins: pinning.h.
+  Lane(const char* name, size_t stack_size, LaneHooks* hooks, size_t kept_above = 0, bool pins = false);
 
   const char* name() const { return name_; }
   LaneHooks* hooks() const { return hooks_; }

@@ -162,6 +162,26 @@ BOOST_AUTO_TEST_CASE(usage_tells_the_memory_in_use_and_the_deepest_stack) {
   BOOST_TEST(pool.usage().high_water == 4096u);
 }
 
+BOOST_AUTO_TEST_CASE(what_is_kept_above_a_stack_comes_and_goes_with_it) {
+  constexpr size_t kAbove = 2 * 4096 + 1024;
+  StackPool pool(64 * 1024, kAbove);
+  Stack stack = pool.take(), large = pool.take(size_t(1) << 20);
+  for (const Stack& s : {stack, large}) BOOST_TEST(s.high[kAbove - 1] == 0);
+  BOOST_TEST(stack.size() == 60u * 1024 - kAbove);
+  BOOST_TEST(large.size() == (size_t(1) << 20) - kStackGuard - kAbove);
+  BOOST_TEST(pool.is_usual(stack));
+  BOOST_TEST(!pool.is_usual(large));
+  stack.high[-1] = stack.high[0] = stack.high[kAbove - 1] = 1;
+  BOOST_TEST(pool.usage().high_water == 4096u);
+  stack.high[-4096] = 1;
+  BOOST_TEST(pool.usage().high_water == 2u * 4096);
+  pool.drop_memory(stack);
+  BOOST_TEST(stack.high[kAbove - 1] == 0);
+  pool.give_back(large);
+  BOOST_TEST(pool.usage().own == 0u);
+  pool.give_back(stack);
+}
+
 BOOST_AUTO_TEST_CASE(after_a_change_of_size_stacks_of_the_former_size_are_unmapped_as_they_come_back) {
   StackPool pool(64 * 1024);
   Stack former = pool.take();

@@ -65,7 +65,7 @@ class PinningLane final : public LaneHooks {
 
  private:
   static void cpu_relax() { sched_yield(); }
-  PinningLane() { lane = new Lane("pinning", 260 * 1024, this, true); }
+  PinningLane() { lane = new Lane("pinning", 260 * 1024, this, 0, true); }
 };
 
 // The calling goroutine is in other code until the event.
