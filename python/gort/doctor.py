@@ -37,7 +37,12 @@ def findings() -> tuple[list[tuple[str, str]], list[str]]:
     ]
     problems = []
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
-        problems.append("the GIL is on, though this build could do without: gort needs it so far")
+        if not sys._is_gil_enabled():
+            rows.append(("GIL", "off: Python goroutines run in parallel"))
+        elif sys.version_info >= (3, 14):
+            problems.append("the GIL is on, though this build could do without: gort needs it there")
+        else:
+            problems.append("the GIL is on, though this build and gort can do without: PYTHON_GIL, -X gil or another module asked for it")
     if public and _settings.swap_matters():
         problems.append(_settings.SLOW_SWITCH.format(public))
     return rows, problems

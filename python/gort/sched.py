@@ -4,7 +4,8 @@
 >>> [lane.name for lane in sched.state().lanes]
 ['native', 'python']
 
-The native lane runs C++ goroutines in parallel, one for each P; the Python lane has one P, because one thread at a time holds the GIL.
+The native lane runs C++ goroutines in parallel, one for each P; the Python lane has one P, because one thread at a time holds the GIL, and as many as the
+native lane where there is none.
 
 ``state()`` is a picture of this moment, ``stats()`` are counters since the process began, and ``measure()`` is a ``with`` block that counts what
 happens inside it and takes the times that cost too much to be taken always. ``trace()`` and ``schedtrace()`` give Go's lines.
@@ -79,6 +80,9 @@ class ProcessorState(NamedTuple):
 
 
 class LaneState(NamedTuple):
+    """One scheduler. ``stalled_by``: the goroutine that was the last to keep others of its thread from running for longer than a time slice, because it was
+    ``stalled_while`` 'blocked' in foreign code or 'computing'; None and '' if there was none yet (Python goroutines without the GIL only)."""
+
     name: str
     processors: int
     idle_processors: int
@@ -87,6 +91,8 @@ class LaneState(NamedTuple):
     spinning_machines: int
     global_queue: int
     goroutines: int
+    stalled_by: int | None = None
+    stalled_while: str = ""
 
 
 def _cell(value: Any) -> str:
@@ -201,7 +207,8 @@ class ProcessorStats(NamedTuple):
 class LaneStats(NamedTuple):
     """``hand_offs``: a P given away before a blocking call; ``takeovers``: taken from a thread that blocked.
 
-    ``spawns`` and ``ends`` are those of threads that had no P at the time; the others are the Ps'.
+    ``spawns`` and ``ends`` are those of threads that had no P at the time; the others are the Ps'. ``stalls``: how often goroutines that have to stay on
+    their thread stood behind another one there for longer than a time slice (Python goroutines without the GIL only: docs/free_threading.md).
     """
 
     name: str
@@ -211,6 +218,7 @@ class LaneStats(NamedTuple):
     machines_started: int
     spawns: int
     ends: int
+    stalls: int = 0
 
 
 class Steal(NamedTuple):

@@ -139,7 +139,7 @@ PyMethodDef methods[] = {
     {"num_goroutine", num_goroutine, METH_NOARGS, "num_goroutine()\n--\n\nHow many goroutines exist, plain threads that use gort included."},
     {"num_cpu", num_cpu, METH_NOARGS, "num_cpu()\n--\n\nHow many processors this process may use."},
     {"gomaxprocs", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(gomaxprocs)), METH_FASTCALL,
-     "gomaxprocs(n=None, /)\n--\n\nSet how many native goroutines run at once, and return the former number. n < 1 only asks; above 1024 is a ValueError.\n\n"
+     "gomaxprocs(n=None, /)\n--\n\nSet how many native goroutines run at once (on builds without the GIL Python ones too), and return the former number. n < 1 only asks; above 1024 is a ValueError.\n\n"
      "Until it is set the number follows the CPUs that the process may use: its affinity mask, and the quota of its control group rounded\n"
      "up (at least 2), looked at once a second; GORT_DEBUG=containermaxprocs=0 and updatemaxprocs=0 switch that off."},
     {"_set_max_threads", set_max_threads, METH_O, nullptr},

@@ -19,7 +19,7 @@ void StateSwap::use_public(const char* reason) {
 void StateSwap::learn(PyThreadState*) {
 #if PY_VERSION_HEX < 0x030c0000
   use_public("this version's PyThreadState_Swap does no more than it must");
-#else
+#elif !defined(GORT_WITHOUT_GIL)   // there goroutines have no states to be exchanged (carry.h)
   use_public("free-threaded builds bind memory and reference counts to thread states");
 #endif
 }

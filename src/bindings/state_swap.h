@@ -21,6 +21,7 @@
 #pragma once
 
 #include "cpython.h"
+#include "without_gil.h"
 
 #include <atomic>
 #include <cstdint>

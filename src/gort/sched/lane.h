@@ -1,4 +1,4 @@
-// Lane: one G/M/P scheduler instance. The native lane has GOMAXPROCS Ps; the Python lane one (it is the GIL's shadow).
+// Lane: one G/M/P scheduler instance. The native lane has GOMAXPROCS Ps; the Python lane one (it is the GIL's shadow), or as many where there is no GIL.
 //
 // The algorithm is Go's (findRunnable order, half steals, spinning limit, wake-up rules; go_runtime.md A); a lane differs from another only by
 // its number of Ps and its hooks.
