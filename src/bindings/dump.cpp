@@ -62,8 +62,9 @@ void Stack::take_frames(G* g) {
 // While all stand nobody may make an object, and PyThreadState_GetFrame makes one for each frame.
 void Stack::take_raw(G* g) {
   Frame* frame = frame_of(g);
-  if (!frame || !frame->state || (g->is_plain_thread() && !exists(frame->state))) return;
-  for_each_frame(frame->state, [&](PyCodeObject* code, int offset) {
+  PyThreadState* state = frame ? frame->state.load(std::memory_order_relaxed) : nullptr;
+  if (!state || (g->is_plain_thread() && !exists(state))) return;
+  for_each_frame(state, [&](PyCodeObject* code, int offset) {
     cut_ = places_.size() == kMostFrames;
     if (!cut_) places_.push_back({Py_NewRef(reinterpret_cast<PyObject*>(code)), offset});
     return !cut_;

@@ -277,7 +277,8 @@ bool start_call(GoroutineObject* object, const Origin* origin) {
   object->id = g->id.load(std::memory_order_relaxed);
   object->parent_id = g->parent_id;
   frame->object = reinterpret_cast<GoroutineObject*>(Py_NewRef(object));
-  frame->record = object->native.invoke ? nullptr : code_record(object->call.function());
+  // The record is about lending, which there is none of without the GIL.
+  frame->record = kWithoutGil || object->native.invoke ? nullptr : code_record(object->call.function());
   if (!object->native.invoke) {
     g->entry = goroutine_main;
     lane().start(g);
