@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 
@@ -188,14 +189,14 @@ PyObject* caller_site(PyThreadState* state, int* offset) {
 // Setting async_exc to null would leave the interpreter's "something is pending" flag up for good on 3.11 and 3.12 (every bytecode
 // takes the slow path, and a traced function never gets past its first instruction). Only raising the exception lowers it.
 void swallow_injected(PyThreadState* state) {
-  static PyObject* nothing = nullptr;
+  static std::atomic<PyObject*> nothing{nullptr};
   for (int round = 0; state->async_exc && round < 3; round++) {
     if (!nothing) {
       PyObject* module = PyImport_ImportModule("gort.errors");
       nothing = module ? PyObject_GetAttrString(module, "_nothing") : nullptr;
       Py_XDECREF(module);
     }
-    PyObject* result = nothing ? PyObject_CallNoArgs(nothing) : nullptr;
+    PyObject* result = nothing ? PyObject_CallNoArgs(nothing.load()) : nullptr;
     Py_XDECREF(result);
     PyErr_Clear();
   }

@@ -22,13 +22,6 @@ bool is_own(G* g) {
   return m && m->current == g;
 }
 
-// A plain thread's state may be gone; we are not told.
-bool exists(PyThreadState* state) {
-  PyThreadState* s = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
-  while (s && s != state) s = PyThreadState_Next(s);
-  return s != nullptr;
-}
-
 // What is taken of one goroutine.
 struct Sight {
   std::string head;
@@ -63,7 +56,7 @@ void Stack::take_frames(G* g) {
 void Stack::take_raw(G* g) {
   Frame* frame = frame_of(g);
   PyThreadState* state = frame ? frame->state.load(std::memory_order_relaxed) : nullptr;
-  if (!state || (g->is_plain_thread() && !exists(state))) return;
+  if (!state || (g->is_plain_thread() && !is_alive(state))) return;
   for_each_frame(state, [&](PyCodeObject* code, int offset) {
     cut_ = places_.size() == kMostFrames;
     if (!cut_) places_.push_back({Py_NewRef(reinterpret_cast<PyObject*>(code)), offset});

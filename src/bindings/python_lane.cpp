@@ -36,13 +36,6 @@ StateSwap swap_state;
 std::atomic<int64_t> states{0};     // thread states that belong to goroutines and pool machines
 pthread_t main_thread;
 
-// Whether the state still exists: a plain thread's is deleted by CPython, and we are not told. O(number of states). GIL held.
-bool is_alive(PyThreadState* state) {
-  PyThreadState* s = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
-  while (s && s != state) s = PyThreadState_Next(s);
-  return s && is_made(s);   // a new one may lie where the dead one lay
-}
-
 #ifdef GORT_WITHOUT_GIL
 
 uintptr_t async_bit;   // of eval_breaker: an exception waits in async_exc
@@ -319,6 +312,12 @@ void on_interrupt(int number, siginfo_t* info, void* context) {
 
 Lane& lane() { return *python_lane; }
 
+bool is_alive(PyThreadState* state) {
+  PyThreadState* s = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+  while (s && s != state) s = PyThreadState_Next(s);
+  return s && is_made(s);   // a new one may lie where the dead one lay
+}
+
 bool create_lane() {
   if (python_lane) return true;
   if (const char* reason = why_unsupported()) {
@@ -490,13 +489,13 @@ PyFrameObject* innermost_frame(G* g) {
   return PyThreadState_GetFrame(frame->state);
 }
 
-void raise_in(G* g, PyObject* exception) {
+void raise_in(G* g, [[maybe_unused]] const GoroutineObject* of, PyObject* exception) {
 #ifdef GORT_WITHOUT_GIL
   PyObject* mine = Py_NewRef(exception);
   while_all_stand([&] {
     Frame* frame = frame_of(g);
     PyThreadState* state = frame->state;
-    if (!state || (g->is_plain_thread() && !is_alive(state))) return;
+    if (!state || (of ? frame->object != of : !is_alive(state))) return;
     std::swap(state->async_exc, mine);
     if (state != &frame->parked) __atomic_fetch_or(&state->eval_breaker, async_bit, __ATOMIC_RELAXED);
   });

@@ -92,10 +92,14 @@ void unwatch_interrupts();
 // after_fork_in_child leaves the forking goroutine alone in the runtime (sched/fork.cpp).
 void after_fork_in_child();
 
-// raise_in raises an exception in a goroutine that has started, at its next bytecode. The caller's state is attached.
-void raise_in(G* g, PyObject* exception);
+// raise_in raises an exception in a goroutine that has started, at its next bytecode; not if g has become another one than `of`'s meanwhile (null: a plain
+// thread cannot). The caller's state is attached.
+void raise_in(G* g, const GoroutineObject* of, PyObject* exception);
 
-// innermost_frame gives a new reference to the innermost frame of a goroutine, or null. GIL held, or while all stand.
+// Whether the state still exists: a plain thread's is deleted by CPython, and we are not told. O(number of states). GIL held, or while all stand.
+bool is_alive(PyThreadState* state);
+
+// innermost_frame gives a new reference to the innermost frame of a goroutine, or null. GIL held, or the caller's own.
 PyFrameObject* innermost_frame(G* g);
 
 // resize_lane gives the Python lane the native lane's number of Ps, or one if goroutines take turns there: with the GIL, or in a seeded run.

@@ -177,7 +177,7 @@ void stop_member(const Member& member) {
   G* g = member.g;
   bool asked = g->requests.load(std::memory_order_relaxed) & G::kExit;
   if (Runtime::get().request(g, G::kExit) || asked || g->home != &lane() || !g->started) return;
-  raise_in(g, errors::GoExit);   // it computes, or has just been readied
+  raise_in(g, reinterpret_cast<GoroutineObject*>(member.object), errors::GoExit);   // it computes, or has just been readied
 }
 
 void stop_members(Run* run) {
@@ -278,7 +278,7 @@ bool ends_run(G* g, PyObject* error, bool take) {
   if (!take) return true;
   run->panic = error;
   // If that ended no wait of main's, main computes or has just been readied.
-  if (!Runtime::get().request(run->main, G::kExit)) raise_in(run->main, errors::GoExit);
+  if (!Runtime::get().request(run->main, G::kExit)) raise_in(run->main, nullptr, errors::GoExit);
   return true;
 }
 
