@@ -255,8 +255,10 @@ bool Lane::take_processor(P* p, M* owner, uint64_t tick, bool foreign) {
         world::ask_preemption(owner);   // its goroutine queues at its next safe point; the first question may have been withdrawn
         count(p->counters.preempt_handoff);
         count(owner->current->switches.preempt_handoff);
-        owner->hog_seen.store(true, std::memory_order_relaxed);
-        owner->hog_since.store(nanotime(), std::memory_order_relaxed);
+        if (pins_) {
+          owner->hog_seen.store(true, std::memory_order_relaxed);
+          owner->hog_since.store(nanotime(), std::memory_order_relaxed);
+        }
       }
       heir = hand_over_orphan_locked(p);
     }

@@ -179,6 +179,7 @@ BOOST_AUTO_TEST_CASE(on_one_machine_goroutines_that_yield_run_in_turn) {
   EndlessSlices endless;
   PinningLane& lane = PinningLane::get(1);
   std::string order;
+  int started = 0;
   WaitGroup done;
   done.add(1);
   lane.start([&] {
@@ -186,7 +187,8 @@ BOOST_AUTO_TEST_CASE(on_one_machine_goroutines_that_yield_run_in_turn) {
     inner.add(3);
     for (char name : {'a', 'b', 'c'}) {
       lane.start([&, name] {
-        for (int i = 0; i < 200; i++) yield();   // all have started, also from the global queue
+        started++;
+        until([&] { return started == 3; });
         for (int i = 0; i < 3; i++) {
           order += name;
           yield();
