@@ -80,9 +80,6 @@ class ProcessorState(NamedTuple):
 
 
 class LaneState(NamedTuple):
-    """One scheduler. ``stalled_by``: the goroutine that was the last to keep others of its thread from running for longer than a time slice, because it was
-    ``stalled_while`` 'blocked' in foreign code or 'computing'; None and '' if there was none yet (Python goroutines without the GIL only)."""
-
     name: str
     processors: int
     idle_processors: int
@@ -91,8 +88,6 @@ class LaneState(NamedTuple):
     spinning_machines: int
     global_queue: int
     goroutines: int
-    stalled_by: int | None = None
-    stalled_while: str = ""
 
 
 def _cell(value: Any) -> str:
@@ -208,7 +203,8 @@ class LaneStats(NamedTuple):
     """``hand_offs``: a P given away before a blocking call; ``takeovers``: taken from a thread that blocked.
 
     ``spawns`` and ``ends`` are those of threads that had no P at the time; the others are the Ps'. ``stalls``: how often goroutines that have to stay on
-    their thread stood behind another one there for longer than a time slice (Python goroutines without the GIL only: docs/free_threading.md).
+    their thread stood behind another one there for longer than a time slice (Python goroutines without the GIL only: docs/free_threading.md);
+    ``stalled_by``: the last goroutine that kept others so, because it was ``stalled_while`` 'blocked' in foreign code or 'computing'.
     """
 
     name: str
@@ -219,6 +215,8 @@ class LaneStats(NamedTuple):
     spawns: int
     ends: int
     stalls: int = 0
+    stalled_by: int | None = None
+    stalled_while: str = ""
 
 
 class Steal(NamedTuple):
@@ -291,9 +289,15 @@ def _minus(now: Any, then: Any) -> Any:
 
 def _difference(rows: list[Any], earlier: list[Any], keys: int) -> list[Any]:
     before = {row[:keys]: row for row in earlier}
-    return [
-        type(row)(*row[:keys], *map(_minus, row[keys:], before[row[:keys]][keys:])) if row[:keys] in before else row for row in rows
-    ]
+
+    def since(row: Any, then: Any) -> Any:
+        return type(row)(*row[:keys], *(a if name in _LATEST else _minus(a, b) for name, a, b in list(zip(row._fields, row, then))[keys:]))
+
+    return [since(row, before[row[:keys]]) if row[:keys] in before else row for row in rows]
+
+
+_LATEST = ("stalled_by", "stalled_while")  # not counted
+_NO_SUMS = ("steal_time", "reasons", "victims", *_LATEST)
 
 
 class Stats(NamedTuple):
@@ -313,7 +317,7 @@ class Stats(NamedTuple):
     @property
     def totals(self) -> dict[str, int]:
         """Every counter, summed over Ps and lanes."""
-        names = [name for name in (*ProcessorStats._fields[2:], *LaneStats._fields[1:]) if name not in ("steal_time", "reasons", "victims")]
+        names = [name for name in (*ProcessorStats._fields[2:], *LaneStats._fields[1:]) if name not in _NO_SUMS]
         sums = dict.fromkeys(names, 0)
         for row in (*self.processors, *self.lanes):
             for name, value in row._asdict().items():

@@ -8,6 +8,9 @@
 // The machine's own: links, interp, eval_breaker, _status, state, thread ids, gilstate_counter, py_recursion_limit, dict_global_version, and all
 // that lies behind the public struct. Everything else is the goroutine's.
 //
+// And one word of the goroutine's behind it: asyncio's running loop, which newer versions of 3.13 keep there. Nothing public says where, so the place is
+// learned when asyncio has been imported, by setting it with asyncio's own function (RunningLoop).
+//
 // Checked with 3.13.5t.
 #pragma once
 
@@ -15,7 +18,26 @@
 
 #ifdef GORT_WITHOUT_GIL
 
+#include <atomic>
+#include <cstddef>
+#include <utility>
+
 namespace gort::python {
+
+class RunningLoop {
+ public:
+  // learn looks for the place if asyncio is there and it is not known yet. REQUIRES: an attached state. Runs no Python code, keeps a raised exception.
+  void learn();
+
+  // exchange puts `in` there and returns what was there; null and nothing while the place is unknown, as every version has a dict for it else.
+  PyObject* exchange(PyThreadState* state, PyObject* in) const {
+    std::ptrdiff_t offset = offset_.load(std::memory_order_relaxed);
+    return offset <= 0 ? nullptr : std::exchange(*reinterpret_cast<PyObject**>(reinterpret_cast<char*>(state) + offset), in);
+  }
+
+ private:
+  std::atomic<std::ptrdiff_t> offset_{0};   // from the state; 0: unknown; -1: there is none
+};
 
 // carry copies what is a goroutine's from one state to another. The depth of recursion is kept, the limit is the receiver's.
 inline void carry(const PyThreadState& from, PyThreadState& to) {

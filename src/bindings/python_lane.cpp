@@ -25,6 +25,7 @@ struct Thread {
 #ifdef GORT_WITHOUT_GIL
   Frame* loaded = nullptr;          // whose Python state lies in `state`; null: the scheduler stack's own
   PyThreadState own{};              // that, meanwhile
+  PyObject* own_loop = nullptr;
 #endif
 };
 Thread* thread_of(M* m) { return static_cast<Thread*>(m->lane_data); }
@@ -38,6 +39,7 @@ pthread_t main_thread;
 
 #ifdef GORT_WITHOUT_GIL
 
+RunningLoop running_loop;
 uintptr_t async_bit;   // of eval_breaker: an exception waits in async_exc
 
 // The bit is CPython's own business; its public function shows it.
@@ -80,6 +82,8 @@ void exchange(Thread* thread, Frame* to) {
   if (state->critical_section != 0) [[unlikely]] suspend_sections(state);
   PyThreadState& left = from ? from->parked : thread->own;
   carry(*state, left);
+  PyObject* loop = running_loop.exchange(state, to ? to->loop : thread->own_loop);
+  (from ? from->loop : thread->own_loop) = loop;
   if (from) from->state.store(&left, std::memory_order_relaxed);
   carry(to ? to->parked : thread->own, *state);
   if (!state->exc_info) state->exc_info = &state->exc_state;   // a new goroutine's
@@ -162,11 +166,12 @@ class PythonLane final : public LaneHooks {
     Thread* thread = thread_of(m);
 #ifdef GORT_WITHOUT_GIL
     Frame* frame = to ? frame_of(to) : nullptr;
-    exchange(thread, frame);
     if (thread->modules != PyDict_GET_SIZE(imported)) [[unlikely]] {
       guests::look_for_modules();
+      running_loop.learn();
       thread->modules = PyDict_GET_SIZE(imported);
     }
+    exchange(thread, frame);
     if (frame && !frame->calls.empty()) [[unlikely]] guests::put_back(frame->calls);
 #else
     PyThreadState* state = to ? frame_of(to)->state.load(std::memory_order_relaxed) : thread->state;
@@ -386,6 +391,7 @@ bool prepare_frame(G* g) {
   if (!frame) g->lane_data = frame = new Frame;
 #ifdef GORT_WITHOUT_GIL
   make_fresh(frame->parked);
+  Py_CLEAR(frame->loop);
   place_frames(&frame->parked, g->fiber.stack.high);
   frame->state = &frame->parked;
   frame->spoiled = false;

@@ -31,6 +31,7 @@ struct Frame {
   bool spoiled = false;                 // the state cannot be used again
 #ifdef GORT_WITHOUT_GIL
   PyThreadState parked{};
+  PyObject* loop = nullptr;             // asyncio's running one, while it waits; owned
   guests::Calls calls;                  // of pybind11's, while it waits inside them
 #endif
 };

@@ -225,11 +225,6 @@ py::dict state(bool stacks) {
     row["spinning_machines"] = lane.spinning();
     row["global_queue"] = lane.global_queue_size();
     row["goroutines"] = lane.live();
-    const Stalls& stalls = lane.stalls();
-    if (uint64_t culprit = stalls.culprit.load(std::memory_order_relaxed)) {
-      row["stalled_by"] = culprit;
-      row["stalled_while"] = stalls.blocked.load(std::memory_order_relaxed) ? "blocked" : "computing";
-    }
     lanes.append(row);
   });
   d["lanes"] = lanes;
@@ -302,7 +297,12 @@ py::dict stats() {
     row["machines_started"] = t.machines_started;
     row["spawns"] = t.loose_spawns;
     row["ends"] = t.loose_ends;
-    row["stalls"] = lane.stalls().count.load(std::memory_order_relaxed);
+    const Stalls& stalls = lane.stalls();
+    row["stalls"] = stalls.count.load(std::memory_order_relaxed);
+    if (uint64_t culprit = stalls.culprit.load(std::memory_order_relaxed)) {
+      row["stalled_by"] = culprit;
+      row["stalled_while"] = stalls.blocked.load(std::memory_order_relaxed) ? "blocked" : "computing";
+    }
     lanes.append(row);
   });
   d["lanes"] = lanes;

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from interpreter import WITHOUT_GIL
 from other_process import Program, gort
 
 PARKED = """
@@ -140,6 +141,7 @@ def test_a_command_leaves_the_selected_thread_and_frame_as_they_were():
         assert "[Current thread is 2 " in after
 
 
+@pytest.mark.skipif(WITHOUT_GIL, reason="nobody can keep them from beginning")
 def test_a_goroutine_that_has_not_begun_is_said():
     code = """
     def main():
@@ -159,6 +161,7 @@ def test_a_goroutine_that_has_not_begun_is_said():
         assert f"goroutine {ids[0]} has not run yet" in gdb(["-p", str(program.pid)], f"goroutine {ids[0]} bt")
 
 
+@pytest.mark.skipif(WITHOUT_GIL, reason="threads lend themselves with the GIL only")
 def test_goroutine_1_is_unwound_on_its_own_stack_while_its_thread_runs_another_one():
     code = """
     import types

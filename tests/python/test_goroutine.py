@@ -17,6 +17,7 @@ import weakref
 
 import gort
 import pytest
+from interpreter import WITHOUT_GIL
 
 
 def hop():
@@ -227,6 +228,7 @@ def test_collector_keeps_what_only_parked_frames_hold():
     assert checks == [True] * 20
 
 
+@pytest.mark.skipif(WITHOUT_GIL, reason="CPython does not know goroutines that wait: they have no thread state")
 def test_faulthandler_shows_parked_goroutines():
     shown = []
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import gort
+from interpreter import WITHOUT_GIL
 
 MAX_HOGS = 8  # Options::max_hogs
 
@@ -53,7 +54,8 @@ def test_more_hogs_than_threads_all_have_turns():
     gort.run(main)
     assert all(turns)
     # Beside the hogs: the machine with the P, one on its way in, and those that were asked to yield and wait for the GIL: 9 on a busy machine.
-    assert most <= MAX_HOGS + 16 < len(turns)
+    # Without the GIL nobody is made to yield, and each has a thread in the end.
+    assert most <= MAX_HOGS + 16 < len(turns) or WITHOUT_GIL
 
 
 def test_goroutines_in_foreign_code_are_no_hogs():
@@ -85,6 +87,7 @@ def test_goroutines_in_foreign_code_are_no_hogs():
     assert len(passed) == barrier.parties
 
 
+@pytest.mark.skipif(WITHOUT_GIL, reason="nobody is made to yield")
 @moved
 def test_a_hook_on_tracing_cannot_wait():
     # A hog is asked to yield by a trace function; switching that on calls audit hooks, on a scheduler's stack: it crashed.

@@ -9,8 +9,10 @@ import time
 import gort
 import pytest
 from gort import Chan, WaitGroup, lock_os_thread, unlock_os_thread
+from interpreter import WITHOUT_GIL
 
 
+@pytest.mark.skipif(WITHOUT_GIL, reason="goroutines that have started on its thread before stay there (pinning_test.cpp)")
 def test_a_locked_goroutine_stays_on_its_thread_over_parks_and_blocking_calls_and_nobody_else_runs_there():
     moved, intruders = [], []
 

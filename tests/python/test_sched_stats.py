@@ -12,6 +12,7 @@ import pytest
 import gort
 from gort import sched
 from gort.sched import Histogram, LaneStats, ProcessorStats, Stats, Steal
+from interpreter import WITHOUT_GIL
 
 
 def processor(number: int, lane: str = "native", **counts) -> ProcessorStats:
@@ -85,6 +86,7 @@ def test_a_goroutine_knows_why_its_slices_ended():
     assert set(switches) <= {"yield", "sleep", "preempt_handoff", "preempt_call", "preempt_signal", "foreign_call"}
 
 
+@pytest.mark.skipif(WITHOUT_GIL, reason="a processor that nobody else needs is not taken")
 def test_a_goroutine_whose_processor_is_taken_in_foreign_code_counts_a_foreign_call():
     import time
 

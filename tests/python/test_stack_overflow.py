@@ -11,6 +11,8 @@ import textwrap
 
 import pytest
 
+from interpreter import WITHOUT_GIL
+
 # A C function that calls itself for ever, in machine code: no compiler is needed.
 HEAD = """
 import ctypes, faulthandler, mmap, platform, threading, types
@@ -55,6 +57,7 @@ def test_a_goroutine_that_overflows_is_named_with_its_python_frames(function):
     assert_reported(done, "sink")
 
 
+@pytest.mark.skipif(WITHOUT_GIL, reason="threads lend themselves with the GIL only")
 def test_one_that_runs_on_a_lent_plain_thread_is_named_too():
     done = run("""
         def sink():

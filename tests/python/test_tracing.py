@@ -19,6 +19,7 @@ import tracemalloc
 
 import gort
 import pytest
+from interpreter import WITHOUT_GIL
 
 
 def migrate():
@@ -159,6 +160,7 @@ def test_settrace_and_setprofile_inside_a_goroutine_stay_there(untraced):
     assert checks == [(None, None)] * 8
 
 
+@pytest.mark.skipif(WITHOUT_GIL, reason="CPython does not know goroutines that wait: they have no thread state")
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.settrace for all threads came with 3.12")
 def test_the_tracer_for_all_threads_reaches_parked_goroutines(untraced):
     events = []
@@ -339,6 +341,7 @@ def test_pdb_stops_and_steps_in_a_goroutine(tmp_path):
         assert text in done.stdout, done.stdout
 
 
+@pytest.mark.skipif(WITHOUT_GIL, reason="CPython does not know goroutines that wait: they have no thread state")
 def test_faulthandler_dumps_parked_blocked_and_running_goroutines():
     program = """
 import faulthandler, gort, os, sys

@@ -88,6 +88,7 @@ void Lane::after_fork_in_child(M* self) {
   timekeeper_ = nullptr;
   spinning_.store(0);
   wanting_.store(0);
+  last_ = nullptr;
   probing_.store(false);
   free_ = cold_ = nullptr;
   free_count_ = free_least_ = 0;

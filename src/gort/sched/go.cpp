@@ -37,6 +37,9 @@ void native_entry(G* g) {
   detail::free_body(g);
 }
 
+// Its thread is its own already, but for others that are pinned to it.
+bool lives_with_others(const G* g) { return g->pin && g->lane.load(std::memory_order_relaxed)->pins(); }
+
 size_t checked_stack_size(const char* function, size_t bytes) {
   if (bytes < kLeastStack || bytes > kMostStack) {
     throw std::invalid_argument(std::string(function) + ": the stack size must be from " + std::to_string(kLeastStack) + " to " +
@@ -106,7 +109,7 @@ void goexit() { throw GoExit(); }
 void lock_os_thread() {
   G* g = current();
   if (g->thread_locks == UINT32_MAX) throw Panic("LockOSThread nesting overflow");
-  if (g->pin) {   // its thread is its own already, but for others that live there: they stay, and nobody joins them
+  if (lives_with_others(g)) {   // they stay, and nobody joins them
     if (g->thread_locks == 0) g->pin->pinning.locked++;
   } else if (!g->is_plain_thread()) {
     M* m = this_machine();
@@ -119,7 +122,7 @@ void lock_os_thread() {
 void unlock_os_thread() {
   G* g = current();
   if (g->thread_locks == 0 || --g->thread_locks != 0) return;
-  if (g->pin) g->pin->pinning.locked--;
+  if (lives_with_others(g)) g->pin->pinning.locked--;
   else if (!g->is_plain_thread()) g->own_machine = nullptr;
 }
 

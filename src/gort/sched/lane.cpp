@@ -224,7 +224,7 @@ void Lane::enqueue(G* g) {
     notify_own(g->own_machine);
     return;
   }
-  if (g->pin) enqueue_pinned(g);
+  if (pins_ && g->pin) enqueue_pinned(g);   // another lane may run it wherever it likes (hop.h)
   else push_global(g);
 }
 
@@ -400,13 +400,14 @@ M* Lane::leave(M* m, G* g) {
     wait_for_own(m, g);
     return m;
   }
-  if ((hooks_ && hooks_->slice_ended(m, g)) || (g->thread_locks != 0 && !g->pin)) [[unlikely]] {
+  if ((hooks_ && hooks_->slice_ended(m, g)) || (g->thread_locks != 0 && !pins_)) [[unlikely]] {
     wait_with_thread(m, g);
     return m;
   }
   G* next = next_here(m);
   bool dying = g->status.load(std::memory_order_relaxed) == Status::Dead;
   if (next == g) {
+    if (pins_) hooks_->switched(m, g);   // undoes what slice_ended did
     g->status.store(Status::Running, std::memory_order_relaxed);
     observe::note_running(m, g);
     count(m->p->tick);

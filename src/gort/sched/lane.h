@@ -182,6 +182,7 @@ class Lane {
   G* take_merged(M* m);
   bool give_turn(M* m);
   M* longest_wanting_locked();
+  M* explored_machine_locked();
   bool serve_or_note_locked(M* m);
   void serve_wanting();
   void give_way(M* m);
@@ -233,6 +234,7 @@ class Lane {
   std::atomic<int> idle_machines_count_{0};
   std::atomic<int> wanting_{0};           // idle machines that want a P. Changed under lock_
   Stalls stalls_;
+  M* last_ = nullptr;                     // guarded by lock_: the pool machine that had a P last, on a lane that pins
   std::atomic<int> machine_count_{0};
   std::atomic<int> spinning_{0};
   std::atomic<uint64_t> hand_offs_{0}, takeovers_{0}, failed_takeovers_{0}, machines_started_{0};

@@ -120,6 +120,7 @@ void* Lane::machine_main(void* argument) {
 
 // An idle machine, else a new one. `pool_only`: no plain thread's.
 Lane::Heir Lane::take_machine_locked(bool pool_only) {
+  if (M* m = explored_machine_locked()) return {m, false};
   if (M* m = longest_wanting_locked()) {
     remove_idle_machine_locked(m);
     return {m, false};
@@ -139,7 +140,10 @@ void Lane::set_going(Heir heir) {
 
 void Lane::give_processor_locked(M* m, P* p) {
   m->p = p;
-  if (pins_) m->pinning.processor_since = nanotime();
+  if (pins_) {
+    m->pinning.processor_since = nanotime();
+    if (!m->own) last_ = m;
+  }
   p->owner.store(m, std::memory_order_release);
 }
 
@@ -386,6 +390,7 @@ void Lane::stop_machines() {
   if (pins_) wait_for_idle_machines();
   {
     std::lock_guard hold(lock_);
+    last_ = nullptr;
     for (M* m : machines_) {
       if (pins_ && (!m->idle || m->pinning.alive.load(std::memory_order_relaxed) != 0)) continue;   // or it might start somebody yet
       if (m->own || m->running.load(std::memory_order_acquire)) continue;   // abandoned in foreign code: ends by itself later

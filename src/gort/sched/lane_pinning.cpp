@@ -3,6 +3,7 @@
 #include <mutex>
 #include <utility>
 
+#include "gort/sched/choice.h"
 #include "gort/sched/lane.h"
 #include "gort/sched/preempt.h"
 #include "gort/sched/runtime.h"
@@ -59,6 +60,14 @@ M* Lane::longest_wanting_locked() {
     if (m->pinning.wants && (!longest || m->pinning.wants_since < longest->pinning.wants_since)) longest = m;
   }
   return longest;
+}
+
+// An explored run keeps to one machine besides goroutine 1's, or what there is to choose from would depend on which one has the P. It may be about
+// to sleep: then it sees the P first. Not while its goroutine is in foreign code.
+M* Lane::explored_machine_locked() {
+  if (!pins_ || !choice::exploring() || !last_ || last_->running.load(std::memory_order_acquire)) return nullptr;
+  if (last_->idle.load(std::memory_order_relaxed)) remove_idle_machine_locked(last_);
+  return last_;
 }
 
 // p is nobody's any more: it goes to the machine that has wanted one longest, else on the idle list.

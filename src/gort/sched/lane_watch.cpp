@@ -251,6 +251,7 @@ bool Lane::take_processor(P* p, M* owner, uint64_t tick, bool foreign) {
       if (foreign) {
         count(p->counters.foreign_calls);
         count(owner->current->switches.foreign_calls);
+        takeovers_.fetch_add(1, std::memory_order_relaxed);
       } else {
         world::ask_preemption(owner);   // its goroutine queues at its next safe point; the first question may have been withdrawn
         count(p->counters.preempt_handoff);
