@@ -75,6 +75,15 @@ inline bool is_attached(PyThreadState* state) {
 #endif
 }
 
+// is_detached tells, as is_attached does, whether the owner has let go of the state by itself. Whoever was made to stand (3.13t) has not.
+inline bool is_detached(PyThreadState* state) {
+#ifdef Py_GIL_DISABLED
+  return __atomic_load_n(&state->state, __ATOMIC_RELAXED) == 0;
+#else
+  return !is_attached(state);
+#endif
+}
+
 // is_ending tells, from any thread and without the GIL, whether the interpreter has begun to end: then nobody else gets the GIL any more.
 inline bool is_ending() {
 #if PY_VERSION_HEX < 0x030d0000

@@ -202,7 +202,7 @@ class PythonLane final : public LaneHooks {
 
   bool in_foreign_code(G* g) override {
     PyThreadState* state = frame_of(g)->state;
-    return state && !is_attached(state);
+    return state && is_detached(state);
   }
 
   void while_all_stand(void (*look)(void*), void* argument) override { python::while_all_stand(look, argument); }

@@ -336,8 +336,8 @@ void Lane::let_others(M* m, G* g) {
   count(p->counters.yields);
   count(g->switches.yields);
   Nanos due = p->timers.next();
-  bool others = !p->queue.empty() || global_.size() != 0 || (pins_ && (!m->pinning.queue.empty() || wanting_.load() != 0));
-  if (!others && due == 0 && !m->attention.load(std::memory_order_relaxed)) {
+  bool others = !p->queue.empty() || global_.size() != 0;
+  if (!(others || (pins_ && pinned_wait(m))) && due == 0 && !m->attention.load(std::memory_order_relaxed)) {
     count(p->tick);
     leave_runtime(m);
     return;

@@ -180,6 +180,7 @@ class Lane {
   void enqueue_pinned(G* g);
   void pin(M* m, G* g);
   G* take_merged(M* m);
+  bool pinned_wait(M* m);
   bool give_turn(M* m);
   M* longest_wanting_locked();
   M* explored_machine_locked();

@@ -70,6 +70,14 @@ M* Lane::explored_machine_locked() {
   return last_;
 }
 
+// Whether goroutines that have started would run if m gave way.
+bool Lane::pinned_wait(M* m) {
+  if (!m->pinning.queue.empty() || wanting_.load(std::memory_order_relaxed) != 0) return true;
+  if (!choice::exploring()) return false;
+  std::lock_guard hold(lock_);
+  return last_ && !last_->pinning.queue.empty();   // it may not have got round to wanting a P: that is no matter of the seed
+}
+
 // p is nobody's any more: it goes to the machine that has wanted one longest, else on the idle list.
 Lane::Heir Lane::free_processor_locked(P* p) {
   M* m = longest_wanting_locked();
