@@ -36,6 +36,8 @@ StateKeys keys;
 StateSwap swap_state;
 std::atomic<int64_t> states{0};     // thread states that belong to goroutines and pool machines
 pthread_t main_thread;
+std::atomic<int> starting{0};       // machines that are about to have a state
+std::atomic<bool> closing{false};   // none gets one any more
 
 #ifdef GORT_WITHOUT_GIL
 
@@ -126,14 +128,20 @@ class Held {
 class PythonLane final : public LaneHooks {
  public:
   void machine_start(M* m) override {
-    // 3.11 crashes if a thread comes for a state when the interpreter is gone; on others it would wait for ever inside.
-    if (is_ending()) stay_for_ever();
+    // 3.11 crashes if a thread comes for a state when the interpreter is gone; on others it would wait for ever inside. And its end deletes the states
+    // that are being made just then.
+    starting.fetch_add(1);
+    if (closing.load() || is_ending()) {
+      starting.fetch_sub(1);
+      stay_for_ever();
+    }
     auto* thread = new Thread;
     m->lane_data = thread;
     thread->ensured = PyGILState_Ensure();
     thread->state = PyThreadState_Get();
     thread->id = PyThread_get_thread_ident();
     swap_state.check();
+    starting.fetch_sub(1);
 #ifdef GORT_WITHOUT_GIL
     thread->own.py_recursion_limit = thread->state->py_recursion_limit;
 #endif
@@ -482,6 +490,7 @@ void after_fork_in_child() {
   }
   runtime.after_fork_in_child();
   states.store(0);
+  starting.store(0);
   main_thread = pthread_self();
   keys.find(PyThreadState_Get());
   swap_state.check();
@@ -509,6 +518,13 @@ void raise_in(G* g, [[maybe_unused]] const GoroutineObject* of, PyObject* except
 #else
   inject(frame_of(g)->state, exception);
 #endif
+}
+
+void close_lane() {
+  closing.store(true);
+  PyThreadState* state = PyEval_SaveThread();
+  while (starting.load() != 0) usleep(50);
+  PyEval_RestoreThread(state);
 }
 
 void resize_lane(bool in_turn) {

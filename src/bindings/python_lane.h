@@ -103,6 +103,9 @@ bool is_alive(PyThreadState* state);
 // innermost_frame gives a new reference to the innermost frame of a goroutine, or null. GIL held, or the caller's own.
 PyFrameObject* innermost_frame(G* g);
 
+// close_lane is called at exit, before the interpreter begins to end: no machine gets a thread state from now on. Lets go of the GIL.
+void close_lane();
+
 // resize_lane gives the Python lane the native lane's number of Ps, or one if goroutines take turns there: with the GIL, or in a seeded run.
 void resize_lane(bool in_turn);
 

@@ -478,6 +478,7 @@ PyObject* close_at_exit(PyObject*, PyObject*) {
   closed = true;
   end_signals(nullptr);
   Runtime::get().close();
+  close_lane();
   Py_RETURN_NONE;
 }
 
