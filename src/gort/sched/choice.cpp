@@ -61,7 +61,11 @@ G* take(M* m) {
   step();
   uint32_t passed_over = p->random.below(n);
   if (passed_over >= fresh) {
-    for (; passed_over > fresh; passed_over--) pinned.push_tail(pinned.take(), p->order++);
+    for (; passed_over > fresh; passed_over--) {
+      G* g = pinned.take();
+      if (!g) return nullptr;   // it is being posted just now
+      pinned.push_tail(g, p->order++);
+    }
     return pinned.take();
   }
   for (; passed_over > 0; passed_over--) {

@@ -390,7 +390,7 @@ void Lane::stop_machines() {
   if (pins_) wait_for_idle_machines();
   {
     std::lock_guard hold(lock_);
-    last_ = nullptr;
+    last_ = nullptr;   // it may be among those that end
     for (M* m : machines_) {
       if (pins_ && (!m->idle || m->pinning.alive.load(std::memory_order_relaxed) != 0)) continue;   // or it might start somebody yet
       if (m->own || m->running.load(std::memory_order_acquire)) continue;   // abandoned in foreign code: ends by itself later
@@ -467,6 +467,7 @@ Lane::Totals Lane::totals() const {
 bool Lane::disown(M* m) {
   std::lock_guard hold(lock_);
   if (m->ending.load(std::memory_order_relaxed)) return false;
+  if (last_ == m) last_ = nullptr;
   std::erase(machines_, m);
   machine_count_.fetch_sub(1, std::memory_order_relaxed);
   return true;

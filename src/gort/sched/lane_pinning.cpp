@@ -65,7 +65,7 @@ M* Lane::longest_wanting_locked() {
 // An explored run keeps to one machine besides goroutine 1's, or what there is to choose from would depend on which one has the P. It may be about
 // to sleep: then it sees the P first. Not while its goroutine is in foreign code.
 M* Lane::explored_machine_locked() {
-  if (!pins_ || !choice::exploring() || !last_ || last_->running.load(std::memory_order_acquire)) return nullptr;
+  if (!pins_ || !choice::exploring() || !last_ || last_->p || last_->running.load(std::memory_order_acquire)) return nullptr;
   if (last_->idle.load(std::memory_order_relaxed)) remove_idle_machine_locked(last_);
   return last_;
 }

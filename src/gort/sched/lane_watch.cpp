@@ -256,7 +256,7 @@ bool Lane::take_processor(P* p, M* owner, uint64_t tick, bool foreign) {
         world::ask_preemption(owner);   // its goroutine queues at its next safe point; the first question may have been withdrawn
         count(p->counters.preempt_handoff);
         count(owner->current->switches.preempt_handoff);
-        if (pins_) {
+        if (pins_ && !owner->own) {
           owner->hog_seen.store(true, std::memory_order_relaxed);
           owner->hog_since.store(nanotime(), std::memory_order_relaxed);
         }

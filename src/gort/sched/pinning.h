@@ -71,11 +71,9 @@ class PinnedQueue {
 
   // --- any thread
   void post(G* g) {
-    {
-      std::lock_guard hold(lock_);
-      inbox_.push(g);
-    }
-    size_.fetch_add(1, std::memory_order_seq_cst);
+    size_.fetch_add(1, std::memory_order_seq_cst);   // first, so that it never falls below 0
+    std::lock_guard hold(lock_);
+    inbox_.push(g);
   }
   bool empty() const { return size_.load(std::memory_order_seq_cst) == 0; }
   uint32_t size() const { return size_.load(std::memory_order_relaxed); }
@@ -94,7 +92,7 @@ class PinnedQueue {
   G* next_ = nullptr;
   SpinLock lock_;
   GlobalQueue inbox_;                      // guarded by lock_
-  std::atomic<uint32_t> size_{0};          // of all three
+  std::atomic<uint32_t> size_{0};          // of all three; one more while somebody posts
   std::atomic<uint32_t> popped_{0};
 };
 

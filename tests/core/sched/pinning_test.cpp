@@ -9,6 +9,7 @@
 #include "gort/base/futex.h"
 #include "gort/chan/typed_channel.h"
 #include "gort/sched/go.h"
+#include "gort/sched/hop.h"
 #include "gort/sched/runtime.h"
 #include "gort/sync/wait_group.h"
 #include "../waiting.h"
@@ -233,6 +234,41 @@ BOOST_AUTO_TEST_CASE(readied_from_outside_they_all_run_wherever_their_machines_a
   for (int i = 0; i < kEach; i++) work.send(-1);
   done.wait();
   BOOST_TEST(sum == expected);
+}
+
+// A goroutine that had hopped away was queued at its machine when it was readied there, and ran in the wrong lane.
+BOOST_AUTO_TEST_CASE(one_that_hops_to_the_native_lane_waits_there_as_any_other_and_comes_back_to_its_machine) {
+  PinningLane& lane = PinningLane::get(2);
+  constexpr int kEach = 10;
+  Lane& native = Runtime::get().native();
+  Chan<int> there(0), back(0);
+  std::atomic<int> wrong{0};
+  WaitGroup done, answers;
+  for (int i = 0; i < kEach; i++) {
+    answers.go([&] {
+      for (int k = 0; k < 20 * kRounds; k++) back.send(there.recv() + 1);
+    });
+  }
+  done.add(kEach);
+  for (int i = 0; i < kEach; i++) {
+    lane.start([&] {
+      M* home = here();
+      for (int k = 0; k < 20 * kRounds; k++) {
+        const void* before = hop(native, nullptr);
+        there.send(k);
+        (void)back.recv();
+        yield();
+        wrong += here()->lane != &native;
+        hop(*lane.lane, before);
+        wrong += here() != home;
+        if (k % 5 == 0) yield();
+      }
+      done.done();
+    });
+  }
+  done.wait();
+  answers.wait();
+  BOOST_TEST(wrong == 0);
 }
 
 BOOST_AUTO_TEST_CASE(who_calls_lock_os_thread_keeps_company_but_gets_no_new_one) {
