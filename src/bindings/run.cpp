@@ -14,6 +14,7 @@
 #include "gort/gc/collector.h"
 #include "gort/sched/choice.h"
 #include "gort/sched/go.h"
+#include "gort/sched/preempt.h"
 #include "gort/sched/run_group.h"
 #include "gort/signal/signals.h"
 #include "signal_module.h"
@@ -368,7 +369,10 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   }
   resize_lane(seeded || default_seed != 0);
   m->keeps_processor = true;
-  if (!m->p) lane().acquire_processor(m);
+  {
+    RuntimeScope inside(m);
+    if (!m->p) lane().acquire_processor(m);
+  }
   if (seeded || default_seed) {
     choice::seed(!seeded ? default_seed : seed ? uint64_t(seed) : 1);
     choice::explore(true);
@@ -423,7 +427,10 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
   runtime.set_main(nullptr);
   run.main->requests.store(0);
   m->keeps_processor = false;
-  if (m->p) lane().hand_off(m, nullptr);
+  {
+    RuntimeScope inside(m);   // where there is no GIL, sysmon may be about to take the P
+    if (m->p) lane().hand_off(m, nullptr);
+  }
   run.main->group = nullptr;
   run.main->id.store(run.thread_id);
   run.group->release();

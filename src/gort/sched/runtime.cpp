@@ -11,6 +11,7 @@
 #include "gort/sched/cooling.h"
 #include "gort/sched/go.h"
 #include "gort/sched/layout.h"
+#include "gort/sched/preempt.h"
 #include "gort/sched/schedtrace.h"
 #include "gort/sched/stack_overflow.h"
 #include "gort/sched/world.h"
@@ -110,7 +111,10 @@ M* Runtime::attach_thread(Lane& lane) {
 void Runtime::detach_thread() {
   M* m = this_machine();
   if (!m || !m->own) return;
-  if (m->p) m->lane->hand_off(m, nullptr);
+  {
+    RuntimeScope inside(m);
+    if (m->p) m->lane->hand_off(m, nullptr);
+  }
   m->lane->detach_machine(m);
   set_this_machine(nullptr);
   G* g = m->own;
