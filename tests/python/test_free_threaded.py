@@ -143,7 +143,7 @@ def test_one_that_blocks_holds_up_its_own_thread_alone_and_is_named():
 
         g = go(blocks)
         got = {others.recv() for _ in range(5)}
-        while sum(lane.stalls for lane in gort.sched.stats().lanes) == before:
+        while sum(lane.stalls for lane in gort.sched.stats().lanes) == before and g.status != "dead":
             gort.sleep(0.005)
         lane = next(lane for lane in gort.sched.stats().lanes if lane.name == "python")
         return got, lane.stalled_by == g.id, lane.stalled_while
@@ -154,7 +154,7 @@ def test_one_that_blocks_holds_up_its_own_thread_alone_and_is_named():
         if named and why == "blocked":
             break
     else:
-        pytest.fail("sysmon named another goroutine each time")
+        pytest.fail("sysmon named another goroutine each time, or none")
 
 
 def test_an_exception_from_outside_reaches_the_goroutine_that_computes_and_no_other_of_its_thread():
