@@ -273,7 +273,7 @@ bool start_call(GoroutineObject* object, const Origin* origin) {
     g->parent_id = origin->parent_id;
   }
   Frame* frame = frame_of(g);
-  object->g = g;
+  object->g.store(g, std::memory_order_relaxed);
   object->id = g->id.load(std::memory_order_relaxed);
   object->parent_id = g->parent_id;
   frame->object = reinterpret_cast<GoroutineObject*>(Py_NewRef(object));

@@ -56,6 +56,7 @@ PyObject* follow_cpus(PyObject*, PyObject* args) {
   if (!PyArg_ParseTuple(args, "pp", &container, &update)) return nullptr;
   if (!machine()) return nullptr;
   procs::configure(container, update);
+  resize_lane(choice::exploring());
   Py_RETURN_NONE;
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextvars
+import os
+import subprocess
 import sys
 import threading
 import time
@@ -25,6 +27,19 @@ def compute(n: int) -> int:
 
 def test_importing_gort_leaves_the_gil_off():
     assert not sys._is_gil_enabled()
+
+
+@pytest.mark.parametrize("procs", ["1", "3"])
+def test_the_python_lane_has_gomaxprocs_processors(procs):
+    code = """
+import gort
+def lane(): return next(lane.processors for lane in gort.sched.state().lanes if lane.name == "python")
+print(lane(), gort.run(lane), gort.run(lane, procs=2), gort.run(lane, seed=1), lane())
+gort.gomaxprocs(4)
+print(lane())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "GOMAXPROCS": procs})
+    assert (done.stdout, done.stderr) == (f"{procs} {procs} 2 1 {procs}\n4\n", "")
 
 
 def test_goroutines_that_compute_use_several_threads_at_once():
