@@ -154,7 +154,9 @@ py::dict switches_of(const SwitchCounts<uint32_t>& counts) {
 
 py::dict state(bool stacks) {
   if (!machine()) throw py::error_already_set();
-  bool may_be_dead = Runtime::get().may_be_dead(self());
+  const G* asker = self();
+  bool may_be_dead = false;
+  while_all_stand([&] { may_be_dead = Runtime::get().may_be_dead(asker); });   // at one moment: a sleeper has its timer or has been readied
   auto goroutines = goroutine_rows(stacks);
   auto processors = processor_rows();
   auto machines = machine_rows(processors);

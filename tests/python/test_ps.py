@@ -137,6 +137,12 @@ def test_stacks_are_those_that_the_process_would_print_itself():
         inside = json.loads(program.line).split("\n\n")
         seen = gort("ps", str(program.pid), "--stacks").stdout.split("\n\n")
         assert len(inside) == len(seen) == 5
+
+        def number(text):
+            return int(re.match(r"goroutine (\d+)", text.strip())[1])
+
+        inside.sort(key=number)
+        seen.sort(key=number)
         for own, others in zip(inside[1:], seen[1:]):
             own = re.sub(r"\]:\nwaiting for .*\n", "]:\n", own)  # what is waited for is told in other ways
             assert others.strip() == own.strip()
