@@ -146,7 +146,8 @@ def test_stacks_are_those_that_the_process_would_print_itself():
         for own, others in zip(inside[1:], seen[1:]):
             own = re.sub(r"\]:\nwaiting for .*\n", "]:\n", own)  # what is waited for is told in other ways
             assert others.strip() == own.strip()
-        assert "additional frames elided" in seen[3] and "café(...)" in seen[4] and "Box.inner(...)" in seen[1]
+        for told in ("additional frames elided", "café(...)", "Box.inner(...)"):
+            assert sum(told in text for text in seen) == 1
 
 
 @pytest.mark.parametrize("wait", ["ctypes.PyDLL(None).sleep(100)", "sum(iter(int, 1))"])
