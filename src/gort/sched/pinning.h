@@ -1,7 +1,7 @@
 // Pinning: on some lanes a goroutine that has started stays on its machine; only those that have not are stolen.
 //
 // CPython without the GIL ties memory and reference counts to OS threads, so a Python function that has begun cannot go on on another one. Such a
-// lane (LaneHooks::pins) has Go's queues for goroutines that have not started, and for the others a queue in each machine:
+// lane (Lane::pins) has Go's queues for goroutines that have not started, and for the others a queue in each machine:
 //
 //   started and readied here        its machine's next or tail, without a lock
 //   readied elsewhere               its machine's inbox; the machine gets an idle P, or *wants* one

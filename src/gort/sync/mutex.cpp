@@ -18,14 +18,13 @@ constexpr int kSpins = 4;
 constexpr int kPausesPerSpin = 30;
 const bool several_cpus = num_cpu() > 1;   // not in the function: preempt::available says why
 
-// Spinning pays if the holder runs on another CPU this moment and nobody waits for ours. The Python lane has one P, so spinning there would
-// only hold up the holder.
+// Spinning pays if the holder runs on another CPU this moment and nobody waits for ours. With the GIL, so with one P, it would only hold up the holder.
 bool may_spin(int spins) {
   if (spins >= kSpins || !several_cpus) return false;
   M* m = this_machine();
   RuntimeScope inside(m);
-  if (!m || !m->p || m->lane->hooks()) return false;
-  return m->lane->processors() > m->lane->idle_processors() + m->lane->spinning() + 1 && m->p->queue.empty();
+  if (!m || !m->p) return false;
+  return m->lane->processors() > m->lane->idle_processors() + m->lane->spinning() + 1 && m->p->queue.empty() && m->pinning.queue.empty();
 }
 
 // In an explored run time decides nothing.

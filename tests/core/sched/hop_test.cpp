@@ -22,33 +22,20 @@
 #include "gort/sched/runtime.h"
 #include "gort/sched/world.h"
 #include "gort/sync/wait_group.h"
+#include "plain_hooks.h"
 
 using namespace gort;
+using gort::testing::PlainHooks;
 
 namespace {
 
 // A lane that stands for Python's: one P, and a lock that whoever runs on it holds.
-class LockedLane final : public LaneHooks {
+class LockedLane final : public PlainHooks {
  public:
   static LockedLane& get() {
     static LockedLane& only = *new LockedLane;
     Runtime::get().set_python_lane(only.lane);
     return only;
-  }
-
-  // start runs body() as a goroutine of this lane.
-  void start(std::function<void()> body) {
-    G* g = lane->new_goroutine();
-    g->lane_data = new std::function<void()>(std::move(body));
-    g->entry = [](G* self) {
-      auto* function = static_cast<std::function<void()>*>(self->lane_data);
-      try {
-        (*function)();
-      } catch (const GoExit&) {
-      }
-      delete function;
-    };
-    lane->start(g);
   }
 
   // Called anywhere: is the caller at home, with the lock, as the goroutine that was switched to last?
@@ -73,22 +60,10 @@ class LockedLane final : public LaneHooks {
     usleep(20);
     acquire(m);
   }
-  void give_way(M*) override {}
   void switched(M*, G* to) override { last = to; }
   bool lendable(G*) override { return true; }
   bool slice_ended(M*, G* g) override { return g == stuck; }
-  bool in_foreign_code(G*) override { return false; }
-  void while_all_stand(void (*look)(void*), void* argument) override { look(argument); }
-  void seen_blocked(G*) override {}
-  void end_slice(G*) override {}
-  void leaving(G*) override {}
-  bool interrupted(M*) override { return false; }
-  bool others_may_wake(M*) override { return true; }
-  void deadlocked(M*) override {}
-  void dead(G*) override {}
-  void forget_thread(G*, M*) override {}
 
-  Lane* lane;
   std::atomic<G*> stuck{nullptr};   // cannot leave its thread
 
  private:

@@ -13,6 +13,7 @@
 #include "gort/sched/runtime.h"
 #include "gort/sync/wait_group.h"
 #include "../waiting.h"
+#include "plain_hooks.h"
 
 using namespace gort;
 using namespace gort::testing;
@@ -20,7 +21,7 @@ using namespace gort::testing;
 namespace {
 
 // A lane that stands for Python's without the GIL: nothing is to be had before one runs.
-class PinningLane final : public LaneHooks {
+class PinningLane final : public PlainHooks {
  public:
   static PinningLane& get(int procs) {
     static PinningLane& only = *new PinningLane;
@@ -29,43 +30,11 @@ class PinningLane final : public LaneHooks {
     return only;
   }
 
-  // start runs body() as a goroutine of this lane.
-  void start(std::function<void()> body) {
-    G* g = lane->new_goroutine();
-    g->lane_data = new std::function<void()>(std::move(body));
-    g->entry = [](G* self) {
-      auto* function = static_cast<std::function<void()>*>(self->lane_data);
-      (*function)();
-      delete function;
-    };
-    lane->start(g);
-  }
-
-  void machine_start(M*) override {}
-  void machine_stop(M*) override {}
-  void acquire(M*) override {}
-  void release(M*) override {}
-  void relax(M*) override { cpu_relax(); }
-  void give_way(M*) override {}
-  void switched(M*, G*) override {}
-  bool lendable(G*) override { return false; }
-  bool slice_ended(M*, G*) override { return false; }
   bool in_foreign_code(G* g) override { return g == foreign; }
-  void while_all_stand(void (*look)(void*), void* argument) override { look(argument); }
-  void seen_blocked(G*) override {}
-  void end_slice(G*) override {}
-  void leaving(G*) override {}
-  bool interrupted(M*) override { return false; }
-  bool others_may_wake(M*) override { return true; }
-  void deadlocked(M*) override {}
-  void dead(G*) override {}
-  void forget_thread(G*, M*) override {}
 
-  Lane* lane;
   std::atomic<G*> foreign{nullptr};   // in a call of other code
 
  private:
-  static void cpu_relax() { sched_yield(); }
   PinningLane() { lane = new Lane("pinning", 260 * 1024, this, 0, true); }
 };
 
