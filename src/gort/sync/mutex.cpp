@@ -134,12 +134,6 @@ Outcome Mutex::lock_for_sure() {
   }
 }
 
-bool Mutex::try_lock() {
-  int32_t old = state_.load(std::memory_order_relaxed);
-  if (old & (kLocked | kStarving)) return false;
-  return state_.compare_exchange_strong(old, old | kLocked, std::memory_order_acquire, std::memory_order_relaxed);
-}
-
 // Unlocking and taking the one to be woken off the count are one step, so that nobody locks in between.
 void Mutex::unlock_slow(int32_t old) {
   for (;;) {
