@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["GortError", "PanicError", "FatalError", "Deadlock", "GoExit", "Panic", "Canceled", "DeadlineExceeded"]
 
+PANIC_NIL = "panic called with nil argument"
+
 
 class GortError(Exception):
     """Base class of what gort itself raises."""

@@ -1,20 +1,12 @@
-"""Go's sync: locks and other ways for goroutines and threads to wait for one another.
-
->>> from gort import sync
->>> greeting = sync.once_value(lambda: "hello")
->>> greeting(), greeting()
-('hello', 'hello')
-"""
+"""Functions that do their work once: Go's sync.OnceFunc, OnceValue and OnceValues."""
 
 from __future__ import annotations
 
 from types import TracebackType
 from typing import Any, Callable, TypeVar
 
-from ._gort import Cond, Mutex, MutexState, Once, Pool, WaitGroup
-from .errors import GoExit, PanicError
-
-__all__ = ["Cond", "Mutex", "MutexState", "Once", "Pool", "WaitGroup", "once_func", "once_value", "once_values"]
+from .._gort import Once
+from ..errors import PANIC_NIL, GoExit, PanicError
 
 T = TypeVar("T")
 
@@ -57,7 +49,7 @@ def _remember(name: str, fn: Callable[[], T]) -> Callable[[], T]:
         try:
             value = function()
         except GoExit:
-            error = PanicError("panic called with nil argument (use GODEBUG=panicnil=1 to disable)")
+            error = PanicError(PANIC_NIL)
             raise
         except BaseException as e:
             error = e

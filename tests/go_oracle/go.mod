@@ -1,0 +1,3 @@
+module gort.test/oracle
+
+go 1.24
