@@ -149,11 +149,15 @@ def test_any_lock_with_lock_and_unlock_will_do():
             self.calls.append("unlock")
             self.inner.unlock()
 
+    def signal(lock, cond):
+        with lock.inner:  # so not before the wait
+            cond.signal()
+
     def body():
         lock = Lock()
         cond = Cond(lock)
         lock.lock()
-        gort.go(cond.signal)
+        gort.go(signal, lock, cond)
         cond.wait()
         return lock.calls
 
