@@ -41,7 +41,7 @@ struct NativeBody {
   }
 };
 
-// Without the GIL (without_gil.h): name, labels, call's end and `over` are guarded by the object's ObjectLock; g is cleared by the goroutine itself
+// Without the GIL (without_gil.h): name, labels, call's end, `reporting` and `over` are guarded by the object's ObjectLock; g is cleared by the goroutine itself
 // before its G can be used again, so what was read from a G counts if g is still there afterwards; the rest is fixed before the goroutine starts, or its own.
 //
 // Untracked by CPython's collector until it has labels: while its goroutine lives the scheduler holds it, afterwards nothing else
@@ -60,6 +60,7 @@ struct GoroutineObject {
   int created_offset;        // of the instruction in created_code
   void (*ended)(PyObject* whom);   // called when the function is over, with the GIL; may be null
   PyObject* whom;            // owned
+  bool reporting;            // its panic; nothing is raised in it meanwhile
   bool over;                 // nobody may end it any more: its thread state is about to be another goroutine's
   WaitQueue joiners;         // guarded by joiners_lock
   SpinLock joiners_lock;

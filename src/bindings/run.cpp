@@ -173,11 +173,12 @@ std::vector<Member> members(Run* run) {
   return found;
 }
 
-// Tells a goroutine to end: GoExit at its park point, or at its next bytecode.
+// Tells a goroutine to end: GoExit at its park point, or at its next bytecode. Not there while its panic is reported, or the report would be cut short.
 void stop_member(const Member& member) {
   G* g = member.g;
   bool asked = g->requests.load(std::memory_order_relaxed) & G::kExit;
   if (Runtime::get().request(g, G::kExit) || asked || g->home != &lane() || !g->started) return;
+  if (member.object && reinterpret_cast<GoroutineObject*>(member.object)->reporting) return;
   raise_in(g, reinterpret_cast<GoroutineObject*>(member.object), errors::GoExit);   // it computes, or has just been readied
 }
 
@@ -295,7 +296,14 @@ void report_uncaught(G* g, GoroutineObject* object) {
     add_note(error, "goroutine " + std::to_string(object->id) + " [running], " + creation_text(object));
     if (ends_run(g, error, true)) return;   // else another one was first meanwhile
   }
-  if (!PyErr_GivenExceptionMatches(error, PyExc_SystemExit)) call_panichook(object, error);
+  if (!PyErr_GivenExceptionMatches(error, PyExc_SystemExit)) {
+    {
+      ObjectLock hold(reinterpret_cast<PyObject*>(object));
+      object->reporting = true;
+    }
+    swallow_injected(frame_of(g)->state);
+    call_panichook(object, error);
+  }
   Py_DECREF(error);
 }
 

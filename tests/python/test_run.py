@@ -406,3 +406,26 @@ def test_a_pair_that_plays_ping_pong_shares_its_turns_with_one_that_is_queued():
         player.join()
 
     gort.run(main)
+
+
+def test_the_report_of_a_panic_is_not_cut_short_by_the_end_of_the_run(monkeypatch):
+    told = []
+
+    def tell(goroutine, error):
+        end = time.monotonic() + 0.2   # for longer than a slice: goroutine 1 ends the run meanwhile
+        while time.monotonic() < end:
+            pass
+        told.append(error.args[0])
+
+    def fail(n):
+        raise ValueError(n)
+
+    def main():
+        for n in range(2):
+            gort.go(fail, n)
+        gort.Chan().recv()
+
+    monkeypatch.setattr(gort, "panichook", tell)
+    with pytest.raises(ValueError) as caught:
+        gort.run(main)
+    assert sorted([caught.value.args[0], *told]) == [0, 1]
