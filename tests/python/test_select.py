@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import math
 import threading
 import weakref
 from collections import Counter, deque
@@ -269,15 +270,61 @@ def test_a_cycle_through_a_case_is_collected(collected):
 # --- fairness
 
 
-def test_ready_cases_are_picked_about_evenly():
-    # Go: test/chan/fifo.go, runtime/chan_test.go TestSelectFairness: each at least a tenth of its share
-    channels = [Chan(1) for _ in range(4)]
-    counts = Counter()
-    for _ in range(4000):
+def is_even(counts: Counter, arms: int) -> bool:
+    """By the chi-square test, which a fair select fails one time in a billion (Wilson and Hilferty's approximation of its bound)."""
+    picks, degrees = sum(counts.values()), arms - 1
+    bound = degrees * (1 - 2 / (9 * degrees) + 6 * math.sqrt(2 / (9 * degrees))) ** 3
+    return sum((counts[n] - picks / arms) ** 2 for n in range(arms)) / (picks / arms) < bound
+
+
+@pytest.mark.go("runtime/chan_test.go TestSelectFairness")
+@pytest.mark.parametrize("arms", range(2, 11))
+def test_ready_cases_are_picked_evenly(arms):
+    channels = [Chan(1) for _ in range(arms)]
+    counts: Counter = Counter()
+    for _ in range(500 * arms):
         for ch in channels:
             ch.try_send(None)
         counts[select(*channels).index] += 1
-    assert all(counts[n] > 700 for n in range(4))
+    assert is_even(counts, arms)
+
+
+def test_ready_sends_and_receives_are_picked_evenly():
+    full, free = [Chan(1) for _ in range(3)], [Chan(1) for _ in range(3)]
+    counts: Counter = Counter()
+    for _ in range(3000):
+        for ch in full:
+            ch.try_send(None)
+        for ch in free:
+            ch.try_recv()
+        counts[select(*full, *[send(ch, 1) for ch in free]).index] += 1
+    assert is_even(counts, 6)
+
+
+def test_the_first_pick_is_even_over_seeds():
+    def first():
+        channels = [Chan(1) for _ in range(4)]
+        for ch in channels:
+            ch.send(None)
+        return select(*channels).index
+
+    assert is_even(Counter(gort.run(first, seed=seed) for seed in range(1, 4001)), 4)
+
+
+def test_a_select_that_is_always_late_loses_no_arm():
+    # parked each time, and woken by two senders in turn: who comes first is not for select to choose
+    def main():
+        channels = [Chan(), Chan()]
+
+        def feed(ch):
+            for _ in range(300):
+                ch.send(None)
+
+        for ch in channels:
+            gort.go(feed, ch)
+        return Counter(select(*channels).index for _ in range(600))
+
+    assert gort.run(main) == {0: 300, 1: 300}
 
 
 # --- against a model
