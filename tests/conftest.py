@@ -1,8 +1,12 @@
-"""Options of the tests. Here, since pytest reads them before it knows of the folders below."""
+"""What all tests share. Options are here, since pytest reads them before it knows of the folders below."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("gort", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.load_profile("gort")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

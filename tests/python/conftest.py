@@ -10,13 +10,9 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 import gort
 from interpreter import FREE_THREADED, WITHOUT_GIL
-
-settings.register_profile("gort", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
-settings.load_profile("gort")
 
 # A job that a shell starts in the background ignores these, and so would all programs that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
