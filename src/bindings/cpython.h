@@ -18,6 +18,8 @@
 // | is the interpreter ending      | _Py_IsFinalizing             | _Py_IsFinalizing      | Py_IsFinalizing       | as 3.13 |
 // | frames, in a signal handler   | _Py_DumpTraceback, by dlsym   | PyUnstable_InterpreterFrame_* | PyUnstable_InterpreterFrame_* | as 3.13 |
 // | frames, for other processes   | frame_layout.h, learned       | frame_layout.h, learned | frame_layout.h, learned | unknown |
+// | who owns an object            | -                             | -                     | 3.13t: _Py_ThreadId, ob_tid (hogs.h) | - |
+// | is a frame inside a `with`    | -                             | -                     | 3.13t: co_exceptiontable's format, opcode.h (thread_locks.h) | - |
 // | where Python frames lie       | datastack_*, _PyStackChunk, PyObject_SetArenaAllocator | same | same          | same |
 // | str, bytes, code, functions, for other processes | fields of the public structs, co_linetable's format (layout.cpp) | same | same | same |
 // Checked with 3.11.2, 3.11.7, 3.12.1, 3.13.0, 3.14.8.

@@ -1,30 +1,19 @@
 #include "hogs.h"
 
+#include <new>
+
 #include "gort/base/clock.h"
 #include "python_lane.h"
+#include "thread_locks.h"
 
 namespace gort::python {
 namespace {
 
-constexpr const char* kThreadBound[] = {"threading", "logging", "importlib._bootstrap", "importlib._bootstrap_external"};
-
-// Whether the function is of a module that may hold what belongs to its OS thread.
-bool is_thread_bound(PyFrameObject* frame) {
-  PyObject* globals = PyFrame_GetGlobals(frame);
-  PyObject* name = globals ? PyDict_GetItemString(globals, "__name__") : nullptr;
-  bool bound = false;
-  if (name && PyUnicode_Check(name)) {
-    for (const char* module : kThreadBound) bound = bound || PyUnicode_CompareWithASCIIString(name, module) == 0;
-  }
-  Py_XDECREF(globals);
-  return bound;
-}
-
 bool may_move(PyFrameObject* frame) {
   bool may = true;
-  Py_INCREF(frame);
+  Py_XINCREF(frame);
   while (frame && may) {
-    may = !is_thread_bound(frame);
+    may = !may_hold_thread_lock(frame);
     PyFrameObject* caller = PyFrame_GetBack(frame);
     Py_DECREF(frame);
     frame = caller;
@@ -33,23 +22,84 @@ bool may_move(PyFrameObject* frame) {
   return may;
 }
 
-int yield_once(PyObject*, PyFrameObject* frame, int, PyObject*) {
-  PyEval_SetTrace(nullptr, nullptr);
-  M* m = machine();
-  if (!m || m->lane != &lane() || !m->current || m->current->is_plain_thread()) return 0;
+// REQUIRES: m's goroutine is the caller, and no plain thread.
+void yield_if_it_may(M* m, PyFrameObject* frame) {
   if (may_move(frame)) {
-    m->lane->give_up_slice(m, m->current, false);
+    m->lane->give_up_slice(m, m->current, true);
   } else if (!m->p) {
     m->hog_since.store(nanotime(), std::memory_order_relaxed);   // asked again when all others were
     m->hog_asked.store(false, std::memory_order_relaxed);
   }
+}
+
+#ifdef GORT_WITHOUT_GIL
+
+struct Bell {
+  PyObject object;
+  G* g;
+  uint64_t id;
+};
+
+void heard(PyObject* self) {
+  auto* bell = reinterpret_cast<Bell*>(self);
+  G* g = bell->g;
+  uint64_t id = bell->id;
+  PyTypeObject* type = Py_TYPE(self);
+  delete bell;
+  Py_DECREF(type);
+  uint64_t asked = id;
+  frame_of(g)->asked.compare_exchange_strong(asked, 0, std::memory_order_relaxed);
+  M* m = this_machine();
+  if (!m || m->lane != &lane() || m->current != g || g->id.load(std::memory_order_relaxed) != id) return;
+  yield_if_it_may(m, PyEval_GetFrame());
+}
+
+PyType_Slot bell_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(heard)}, {0, nullptr}};
+PyType_Spec bell_spec = {"gort._gort._Bell", sizeof(Bell), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, bell_slots};
+PyTypeObject* bell_type;
+
+#else
+
+int yield_once(PyObject*, PyFrameObject* frame, int, PyObject*) {
+  PyEval_SetTrace(nullptr, nullptr);
+  M* m = machine();
+  if (m && m->lane == &lane() && m->current && !m->current->is_plain_thread()) yield_if_it_may(m, frame);
   return 0;
 }
 
+#endif
+
 }  // namespace
+
+#ifdef GORT_WITHOUT_GIL
+
+bool load_bells() {
+  if (!bell_type) bell_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&bell_spec));
+  return bell_type;
+}
+
+void ring(G* g) {
+  Frame* frame = frame_of(g);
+  uint64_t id = g->id.load(std::memory_order_relaxed);
+  if (frame->asked.exchange(id, std::memory_order_relaxed) == id) return;
+  auto* bell = new (std::nothrow) Bell{};
+  if (!bell) {
+    frame->asked.store(0, std::memory_order_relaxed);
+    return;
+  }
+  bell->g = g;
+  bell->id = id;
+  PyObject_Init(&bell->object, bell_type);
+  bell->object.ob_tid = frame->thread.load(std::memory_order_relaxed);
+  Py_DECREF(&bell->object);
+}
+
+#else
 
 void yield_at_next_line() {
   if (!PyThreadState_Get()->c_tracefunc) PyEval_SetTrace(yield_once, nullptr);
 }
+
+#endif
 
 }  // namespace gort::python

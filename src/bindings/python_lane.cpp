@@ -23,6 +23,7 @@ struct Thread {
   PyGILState_STATE ensured{};
   Py_ssize_t modules = 0;           // sys.modules' length when guests were last looked for here
 #ifdef GORT_WITHOUT_GIL
+  uintptr_t number = 0;             // CPython's, of this thread
   Frame* loaded = nullptr;          // whose Python state lies in `state`; null: the scheduler stack's own
   PyThreadState own{};              // that, meanwhile
   PyObject* own_loop = nullptr;
@@ -89,7 +90,10 @@ void exchange(Thread* thread, Frame* to) {
   if (from) from->state.store(&left, std::memory_order_relaxed);
   carry(to ? to->parked : thread->own, *state);
   if (!state->exc_info) state->exc_info = &state->exc_state;   // a new goroutine's
-  if (to) to->state.store(state, std::memory_order_relaxed);
+  if (to) {
+    to->state.store(state, std::memory_order_relaxed);
+    to->thread.store(thread->number, std::memory_order_relaxed);
+  }
   thread->loaded = to;
   if (state->async_exc) [[unlikely]] __atomic_fetch_or(&state->eval_breaker, async_bit, __ATOMIC_RELAXED);
   if (state->critical_section != 0) [[unlikely]] resume_sections(state);
@@ -144,6 +148,7 @@ class PythonLane final : public LaneHooks {
     starting.fetch_sub(1);
 #ifdef GORT_WITHOUT_GIL
     thread->own.py_recursion_limit = thread->state->py_recursion_limit;
+    thread->number = _Py_ThreadId();
 #endif
     states.fetch_add(1, std::memory_order_relaxed);
   }
@@ -225,11 +230,15 @@ class PythonLane final : public LaneHooks {
 
   // Without the raw exchange 3.12 and later would let go of the GIL here, and g could be gone: then its thread is all it can have.
   void end_slice(G* g) override {
+#ifdef GORT_WITHOUT_GIL
+    ring(g);
+#else
     if (swap_state.gives_gil_away()) return;
     PyThreadState* mine = PyThreadState_Get();
     swap_state(frame_of(g)->state);
     yield_at_next_line();
     swap_state(mine);
+#endif
   }
 
   bool interrupted(M* m) override {
@@ -342,6 +351,7 @@ bool create_lane() {
   keys.find(PyThreadState_Get());
 #ifdef GORT_WITHOUT_GIL
   learn_async_bit();
+  if (!load_bells()) return false;
 #endif
   if (PyThreadState* scratch = PyThreadState_New(PyInterpreterState_Get())) {
     swap_state.learn(scratch);

@@ -32,6 +32,8 @@ struct Frame {
 #ifdef GORT_WITHOUT_GIL
   PyThreadState parked{};
   PyObject* loop = nullptr;             // asyncio's running one, while it waits; owned
+  std::atomic<uintptr_t> thread{0};     // CPython's number of the thread that the goroutine lives on
+  std::atomic<uint64_t> asked{0};       // to yield: the goroutine's id, while a bell is on its way (hogs.h)
   guests::Calls calls;                  // of pybind11's, while it waits inside them
 #endif
 };

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import json
 import os
 import subprocess
 import sys
@@ -243,3 +245,251 @@ def test_plain_threads_and_goroutines_share_everything_at_once():
         return counter[0] == total
 
     assert gort.run(main)
+
+
+# ---------------------------------------------------------------- goroutines that compute
+
+MAX_HOGS = 8  # Options::max_hogs
+PATIENCE = 40  # seconds, before a hog that was not made to yield ends by itself
+
+
+def on_one_thread(*functions):
+    """The functions as goroutines that have started on one thread; calling the result lets them go on. Call it in a run."""
+    for _ in range(100):
+        gate, begun, wanted = Chan(), Chan(len(functions)), [False]
+
+        def body(function):
+            begun.send(threading.get_ident())
+            gate.recv_ok()
+            if wanted[0]:
+                function()
+
+        members = [go(body, function) for function in functions]
+        wanted[0] = len({begun.recv() for _ in functions}) == 1
+
+        def let_go():
+            gate.close()
+            return members
+
+        if wanted[0]:
+            return let_go
+        for g in let_go():
+            g.join()
+    raise AssertionError("they started on several threads each time")
+
+
+def preemptions(g):
+    return next(row.switches.get("preempt_signal", 0) for row in gort.sched.state(stacks=False).goroutines if row.id == g.id)
+
+
+def take_turns(turns, over, i):
+    end = time.monotonic() + PATIENCE
+    while not over and time.monotonic() < end:
+        turns[i] += 1
+
+
+def wait_until(condition):
+    end = time.monotonic() + PATIENCE / 2
+    while not condition() and time.monotonic() < end:
+        gort.sleep(0.005)
+    return condition()
+
+
+@pytest.mark.parametrize("procs", [1, 3])
+def test_goroutines_that_compute_on_one_thread_take_turns(procs):
+    def main():
+        turns, over = [0, 0, 0], []
+        before = gort.sched.stats()
+        hogs = on_one_thread(*[lambda i=i: take_turns(turns, over, i) for i in range(3)])()
+        taken = wait_until(lambda: min(map(preemptions, hogs)) >= 3)
+        over.append(True)
+        for g in hogs:
+            g.join()
+        stats = gort.sched.stats() - before
+        return taken, min(turns), stats.totals["preempt_signal"]
+
+    taken, least, counted = gort.run(main, procs=procs)
+    assert taken and least > 0
+    assert counted > 0   # by its P, if it had one then
+
+
+def test_those_behind_one_that_computes_go_on_beside_more_such_than_threads():
+    def main():
+        turns, over, reached = [0] * (MAX_HOGS + 4), [], []
+        rest = [lambda: take_turns([0], reached, 0), lambda: reached.append(True)]
+        let_go = on_one_thread(*rest)
+        hogs = [go(take_turns, turns, over, i) for i in range(len(turns))]
+        all_began = wait_until(lambda: all(turns))
+        members = let_go()
+        seen = wait_until(lambda: bool(reached))
+        over.append(True)
+        for g in [*hogs, *members]:
+            g.join()
+        return all_began, seen
+
+    assert gort.run(main, procs=2) == (True, True)
+
+
+def test_one_that_is_traced_is_made_to_yield_as_well():
+    def main():
+        reached = []
+
+        def traced():
+            sys.settrace(lambda frame, event, arg: None)
+            try:
+                take_turns([0], reached, 0)
+            finally:
+                sys.settrace(None)
+
+        members = on_one_thread(traced, lambda: reached.append(sys.gettrace()))()
+        seen = wait_until(lambda: bool(reached))
+        for g in members:
+            g.join()
+        return seen, reached
+
+    assert gort.run(main) == (True, [None])
+
+
+def test_one_inside_an_import_keeps_its_thread(tmp_path, monkeypatch):
+    code = "import time\nbegin = time.monotonic()\nwhile time.monotonic() < begin + 0.3: pass\n"
+    (tmp_path / "gort_test_slow_module.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def main():
+        order = []
+
+        def imports():
+            import gort_test_slow_module
+
+            order.append("import")
+            del sys.modules[gort_test_slow_module.__name__]
+
+        def computes():
+            order.append("began")
+            imports()
+
+        for g in on_one_thread(computes, lambda: order.append("peer"))():
+            g.join()
+        return order
+
+    for _ in range(10):
+        order = gort.run(main)
+        if order[0] == "began":   # else the other one was first
+            break
+    assert order == ["began", "import", "peer"]
+
+
+def with_statement(lock, work):
+    with lock:
+        work()
+
+
+def with_statement_around_try(lock, work):
+    for _ in range(1):
+        with lock:
+            try:
+                work()
+            except ValueError:
+                pass
+
+
+def acquire_and_release(lock, work):
+    lock.acquire()
+    try:
+        work()
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def held(lock):
+    with lock:
+        yield
+
+
+def context_manager(lock, work):
+    with held(lock):
+        work()
+
+
+def generator(lock, work):
+    def values():
+        with lock:
+            yield work()
+
+    list(values())
+
+
+@pytest.mark.parametrize("hold", [with_statement, with_statement_around_try, acquire_and_release, context_manager, generator])
+def test_one_that_holds_a_lock_of_the_interpreter_keeps_its_thread(hold):
+    # The next goroutine of its thread that wanted the lock would block the thread, and so the holder, for ever.
+    def main():
+        lock, got = threading.Lock(), []
+
+        def work():
+            begin = time.monotonic()
+            while time.monotonic() < begin + 0.2:
+                pass
+
+        def wants():
+            got.append(lock.acquire(timeout=PATIENCE / 2))
+            lock.release()
+
+        for g in on_one_thread(lambda: hold(lock, work), wants, wants)():
+            g.join()
+        return got
+
+    assert gort.run(main) == [True, True]
+
+
+def test_one_that_has_let_go_of_its_lock_is_made_to_yield():
+    def main():
+        lock, reached = threading.Lock(), []
+
+        def uses_a_lock():
+            with lock:
+                pass
+            take_turns([0], reached, 0)
+
+        members = on_one_thread(uses_a_lock, lambda: reached.append(lock.acquire(blocking=False)))()
+        seen = wait_until(lambda: bool(reached))
+        for g in members:
+            g.join()
+        return seen, reached
+
+    assert gort.run(main) == (True, [True])
+
+
+def test_goroutines_made_to_yield_anywhere_go_on_unharmed():
+    def main():
+        wrong, over, rounds = [], [], [0] * 6
+
+        def key(x):
+            return sum(-y for y in range(x % 50))
+
+        def works(n):
+            variable.set(n)
+            while not over:
+                try:
+                    raise KeyError(n)
+                except KeyError as error:
+                    values = sorted(range(300), key=key)
+                    cycle = [values]
+                    cycle.append(cycle)
+                    if sys.exc_info()[1] is not error or variable.get() != n or len(values) != 300:
+                        wrong.append(n)
+                if sum(i for i in range(500)) != 124750 or json.loads(json.dumps(values)) != values:
+                    wrong.append(n)
+                rounds[n] += 1
+
+        members = on_one_thread(*[lambda n=n: works(n) for n in range(3)])()
+        members += on_one_thread(*[lambda n=n: works(n) for n in range(3, 6)])()
+        wait_until(lambda: min(map(preemptions, members)) >= 5)
+        over.append(True)
+        for g in members:
+            g.join()
+        return wrong, min(rounds)
+
+    variable = contextvars.ContextVar("variable", default=None)
+    wrong, least = gort.run(main, procs=2)
+    assert wrong == [] and least > 0

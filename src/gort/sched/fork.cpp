@@ -73,6 +73,7 @@ void Lane::after_fork_in_child(M* self) {
     self->os_id = gettid();
     self->left = self->handed = nullptr;
     self->takeover = nullptr;
+    self->asks_overdue = false;
     self->next_idle = nullptr;
     self->idle = self->spinning = false;
     self->pinning.queue.after_fork_in_child();
@@ -89,6 +90,8 @@ void Lane::after_fork_in_child(M* self) {
   spinning_.store(0);
   wanting_.store(0);
   last_ = nullptr;
+  new (&found_overdue_) std::vector<G*>;
+  new (&overdue_) std::vector<G*>;   // the parent may have been changing them
   probing_.store(false);
   free_ = cold_ = nullptr;
   free_count_ = free_least_ = 0;

@@ -42,7 +42,8 @@ class LaneHooks {
   // Calls look while no other machine of the lane is in the scheduler or goes on with a goroutine that waits.
   virtual void while_all_stand(void (*look)(void*), void* argument) = 0;
   virtual void seen_blocked(G* g) = 0;    // g was found in foreign code for long; GIL held
-  virtual void end_slice(G* g) = 0;       // makes g, which computes on another machine, yield soon if that can be had; GIL held
+  // Makes g, which computes on another machine, yield soon if that can be had; GIL held. On a lane that pins g may have moved on or ended meanwhile.
+  virtual void end_slice(G* g) = 0;
   virtual void leaving(G* g) = 0;         // g, at its own call, is about to hop away; does not return if the interpreter has ended under it
   // Of these three m is a plain thread that is at home in this lane; after a hop it may wait in another one.
   virtual bool interrupted(M* m) = 0;     // a plain thread's wait: serve OS signals; true: the wait must end
@@ -158,6 +159,8 @@ class Lane {
   bool take_processor(P* p, M* owner, uint64_t tick, bool foreign);
   bool others_need(const P* p) const;
   void watch_stalls(Nanos now);
+  void send_to_overdue();
+  void ask_overdue(M* m);
   void watch_foreign_code(P* p, M* owner, Nanos now);
   void withdraw_question(P* p);
   size_t change_processors(int procs, uint64_t seed);   // how many there were
@@ -166,7 +169,7 @@ class Lane {
   };
   Hogs count_hogs();
   bool hog_must_wait(Nanos now, Hogs hogs) const;
-  void end_longest_slice();
+  G* longest_hog();
   void overflow(M* m, G* g);
   void give_processor_locked(M* m, P* p);
   P* pop_idle_processor_locked();
@@ -235,6 +238,8 @@ class Lane {
   std::atomic<int> idle_machines_count_{0};
   std::atomic<int> wanting_{0};           // idle machines that want a P. Changed under lock_
   Stalls stalls_;
+  std::vector<G*> found_overdue_;         // sysmon only: of this round
+  std::vector<G*> overdue_;               // guarded by lock_: are to be asked to yield; a machine is on its way, unless there are none
   M* last_ = nullptr;                     // guarded by lock_: the pool machine that had a P last, on a lane that pins
   std::atomic<int> machine_count_{0};
   std::atomic<int> spinning_{0};

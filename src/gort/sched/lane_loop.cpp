@@ -39,6 +39,7 @@ void Lane::run(M* m) {
       m->hog_since.store(0, std::memory_order_relaxed);
       m->hog_asked.store(false, std::memory_order_relaxed);
       serve_takeover(m);   // also if this machine is to end: the lane has one probe at a time
+      if (pins_) ask_overdue(m);
       if (m->give_way.load(std::memory_order_relaxed)) give_way(m);
       if (cooling_wanted_.load(std::memory_order_relaxed)) serve_cooling(m);
     }
@@ -378,7 +379,7 @@ void Lane::idle(M* m) {
   Nanos until = kForever;
   {
     std::lock_guard hold(lock_);
-    if (m->p || m->takeover) return;
+    if (m->p || m->takeover || m->asks_overdue) return;
     if (m->own ? m->own_ready.load(std::memory_order_acquire) : m->ending.load(std::memory_order_acquire)) return;
     if (global_.size() != 0 && idle_processors_) {
       give_processor_locked(m, pop_idle_processor_locked());
@@ -435,7 +436,7 @@ void Lane::serve_takeover(M* m) {
   if (m->p || (contested && !m->takeover_force) || !try_takeover(m, target, tick)) {
     failed_takeovers_.fetch_add(1, std::memory_order_relaxed);
   } else if (m->takeover_crowded) {
-    end_longest_slice();
+    if (G* g = longest_hog()) hooks_->end_slice(g);
   }
   probing_.store(false, std::memory_order_release);
 }

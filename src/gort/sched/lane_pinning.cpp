@@ -147,7 +147,7 @@ bool Lane::watch_pinned(P* p, M* owner, Nanos now) {
   return false;
 }
 
-// Who stands behind a goroutine that keeps their machine for longer than its slice.
+// Who stands behind a goroutine that keeps their machine for longer than its slice. Such a goroutine, if it computes, is overdue.
 void Lane::watch_stalls(Nanos now) {
   Nanos slice = Runtime::get().options.time_slice;
   for_each_machine([&](M& m) {
@@ -159,12 +159,50 @@ void Lane::watch_stalls(Nanos now) {
       return;
     }
     G* g = m.running.load(std::memory_order_acquire);
-    if (pinning.told || !g || now - pinning.stalled_since < slice) return;
+    if (!g || now - pinning.stalled_since < slice) return;
+    bool blocked = hooks_->in_foreign_code(g);
+    if (!blocked && !m.own && now - pinning.asked_at >= choice::slice(slice)) {
+      pinning.asked_at = now;
+      found_overdue_.push_back(g);
+    }
+    if (pinning.told) return;
     pinning.told = true;
     stalls_.culprit.store(g->id.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    stalls_.blocked.store(hooks_->in_foreign_code(g), std::memory_order_relaxed);
+    stalls_.blocked.store(blocked, std::memory_order_relaxed);
     count(stalls_.count);
   });
+}
+
+// A machine that has nothing else to do goes and asks those that sysmon found: neither one that wants a P, which would lose its place, nor the
+// timekeeper. Who is found while one is on its way is found again.
+void Lane::send_to_overdue() {
+  if (found_overdue_.empty()) return;
+  Heir heir;
+  {
+    std::lock_guard hold(lock_);
+    if (!overdue_.empty()) {
+      found_overdue_.clear();
+      return;
+    }
+    overdue_.swap(found_overdue_);
+    M* m = idle_machines_;
+    while (m && (m->own || m->pinning.wants || m == timekeeper_)) m = m->next_idle;
+    if (m) remove_idle_machine_locked(m);
+    heir = m ? Heir{m, false} : Heir{new_machine_locked(), true};
+    heir.m->asks_overdue = true;
+  }
+  set_going(heir);
+}
+
+void Lane::ask_overdue(M* m) {
+  if (!m->asks_overdue) return;
+  m->asks_overdue = false;
+  std::vector<G*> overdue;
+  {
+    std::lock_guard hold(lock_);
+    overdue.swap(overdue_);
+  }
+  for (G* g : overdue) hooks_->end_slice(g);
 }
 
 }  // namespace gort

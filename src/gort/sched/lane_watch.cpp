@@ -75,17 +75,19 @@ bool Lane::hog_must_wait(Nanos now, Hogs hogs) const {
   return now - hogged_at_ < (hogs.asked == 0 ? 1 : 10) * options.hog_patience;
 }
 
-// With the GIL held: a hog neither goes on nor ends meanwhile.
-void Lane::end_longest_slice() {
+// The goroutine that has gone on longest without its P, and is to yield now; null: there is none. It cannot have moved on meanwhile where
+// the caller holds the GIL.
+G* Lane::longest_hog() {
   M* longest = nullptr;
   for_each_machine([&](M& m) {
     bool may_hear = m.hog_seen.load(std::memory_order_relaxed) && !m.hog_asked.load(std::memory_order_relaxed);
     Nanos since = may_hear ? m.hog_since.load(std::memory_order_relaxed) : 0;
     if (since != 0 && (!longest || since < longest->hog_since.load(std::memory_order_relaxed))) longest = &m;
   });
-  if (!longest) return;
+  if (!longest) return nullptr;
   longest->hog_asked.store(true, std::memory_order_relaxed);
-  if (G* g = longest->running.load(std::memory_order_acquire); g && !g->is_plain_thread()) hooks_->end_slice(g);
+  G* g = longest->running.load(std::memory_order_acquire);
+  return g && !g->is_plain_thread() ? g : nullptr;
 }
 
 // What sysmon does for this lane at each of its rounds. Goroutines that enter foreign code unannounced need a closer look for as long as
@@ -114,7 +116,10 @@ Nanos Lane::watch(Nanos now) {
       pause = std::min<Nanos>(pause, options.preempt_grace);
     }
   }
-  if (pins_) watch_stalls(now);
+  if (pins_) {
+    watch_stalls(now);
+    send_to_overdue();
+  }
   // Timers that nobody looks after (their P is stuck in a long slice).
   if (idle_count_.load() > 0 && has_work()) ensure_machine_for_work();
   return pause;
@@ -228,9 +233,13 @@ bool Lane::watch_hog(P* p, M* owner, Nanos now) {
     return true;
   }
   if (over < options.preempt_grace || !others_need(p)) return true;
-  if (pins_ && hog_must_wait(now, count_hogs())) return true;
+  Hogs hogs = pins_ ? count_hogs() : Hogs{};
+  if (pins_ && hog_must_wait(now, hogs)) return true;
   if (!take_processor(p, owner, tick, false)) return true;
   hogged_at_ = now;
+  if (hogs.all >= options.max_hogs) {
+    if (G* longest = longest_hog()) found_overdue_.push_back(longest);
+  }
   return false;
 }
 

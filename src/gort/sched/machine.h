@@ -66,6 +66,7 @@ struct M {
   bool takeover_force = false;
   bool takeover_hog = false;               // its goroutine computes; else it is in foreign code
   bool takeover_crowded = false;           // another hog is to leave its thread for it
+  bool asks_overdue = false;               // is to ask those in Lane::overdue_ to yield; set under the lane's lock while it is idle, or before it starts
   std::atomic<Nanos> hog_since{0};         // its goroutine goes on without the P that was taken from it then
   std::atomic<bool> hog_seen{false};       // and computes: it was seen with the GIL, so it is not just in foreign code
   std::atomic<bool> hog_asked{false};      // to yield

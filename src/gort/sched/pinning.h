@@ -13,8 +13,9 @@
 //  3. Within one machine the order is that of one queue: an entry carries a number of its P's, and the smaller one of the two heads is next (G::order).
 //  4. A machine on which goroutines live is not ended.
 //
-// What pinning costs, and nobody can mend: while a goroutine blocks or computes, the others of its machine wait, whatever other machines
-// do. sysmon counts that and names who it was (Stalls).
+// What pinning costs: while a goroutine blocks or computes, the others of its machine wait, whatever other machines do. sysmon counts that and names who
+// it was (Stalls). One that computes is asked to yield, once a time slice until it does (LaneHooks::end_slice): only a machine with its hooks'
+// state can ask, so one is sent for it, without a P. For one that blocks there is no remedy.
 //
 // Rejected: a P for each machine, for ever (a goroutine that blocks would take its P out of use); one queue with holes that thieves pass over.
 #pragma once
@@ -108,6 +109,7 @@ struct Pinning {
   // sysmon only
   uint32_t seen_popped = 0;
   Nanos stalled_since = 0;                 // since then the queue's head stands; 0: it moves
+  Nanos asked_at = 0;                      // when the goroutine that computes there was last asked to yield
   bool told = false;                       // this stall is counted
 };
 

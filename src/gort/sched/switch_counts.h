@@ -2,9 +2,9 @@
 //
 // A park counts under its wait reason. A yield counts also when nobody else was there to run. The preemptions, by kind:
 //   preempt_handoff  the P was given to another machine and the goroutine queued at its next runtime call
-//   preempt_call     it was asked, and yielded at its next call that may park (native lane, preempt.h)
+//   preempt_call     it was asked, and yielded at its next call that may park (preempt.h)
 //   preempt_signal   it was made to yield in the middle of its own code: by a signal (native, if it allows that: preempt.h), or at its next
-//                    line (Python, when there are many that compute: bindings/hogs.h)
+//                    line or call (Python, when there are many that compute or others cannot go on elsewhere: bindings/hogs.h)
 // foreign_calls: the P was taken while the goroutine sat in foreign code. The end of a goroutine is Counters::ends.
 //
 // Written by one party at a time (the owner of the P or goroutine, or who takes the P from it), read by anybody. Plain words, not

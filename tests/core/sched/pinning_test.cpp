@@ -31,8 +31,10 @@ class PinningLane final : public PlainHooks {
   }
 
   bool in_foreign_code(G* g) override { return g == foreign; }
+  void end_slice(G* g) override { asked = g; }
 
   std::atomic<G*> foreign{nullptr};   // in a call of other code
+  std::atomic<G*> asked{nullptr};     // to yield, last
 
  private:
   PinningLane() { lane = new Lane("pinning", 260 * 1024, this, 0, true); }
@@ -268,6 +270,7 @@ BOOST_AUTO_TEST_CASE(who_calls_lock_os_thread_keeps_company_but_gets_no_new_one)
 
 BOOST_AUTO_TEST_CASE(one_that_keeps_its_machine_from_others_is_named) {
   PinningLane& lane = PinningLane::get(1);
+  lane.asked = nullptr;
   uint64_t before = lane.lane->stalls().count;
   Event go_on;
   Chan<int> peer(1);
@@ -290,6 +293,34 @@ BOOST_AUTO_TEST_CASE(one_that_keeps_its_machine_from_others_is_named) {
   BOOST_TEST(lane.lane->stalls().blocked);
   go_on.set();
   done.wait();
+  BOOST_TEST(!lane.asked);   // to yield: it would not hear
+}
+
+BOOST_AUTO_TEST_CASE(one_that_computes_while_others_of_its_machine_wait_is_asked_to_yield_until_it_does) {
+  PinningLane& lane = PinningLane::get(1);
+  lane.asked = nullptr;
+  Chan<int> peer(1);
+  std::atomic<int> heard{0}, waits{0};
+  WaitGroup done;
+  done.add(2);
+  lane.start([&] {
+    G* self = current();
+    lane.start([&] {
+      peer.send(1);
+      yield();
+      waits = heard.load();
+      done.done();
+    });
+    (void)peer.recv();   // it has started, here, and can go on
+    for (int i = 0; i < 3; i++) {
+      while (lane.asked.exchange(nullptr) != self) {}
+      heard++;
+    }
+    lane.lane->give_up_slice(here(), self, true);
+    done.done();
+  });
+  done.wait();
+  BOOST_TEST(waits == 3);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
