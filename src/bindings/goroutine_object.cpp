@@ -14,6 +14,7 @@
 #include "gort/base/errors.h"
 #include "gort/sched/hop.h"
 #include "gort/sched/run_group.h"
+#include "references.h"
 #include "run.h"
 #include "tracers.h"
 #include "waits.h"
@@ -304,21 +305,41 @@ PyObject* known_object(G* g) {
 }
 
 PyObject* object_of(G* g) {
-  PyObject* known = known_object(g);
+  M* m = this_machine();
+  bool mine = m && (m->current == g || m->own == g);
+  PyObject* known = mine || !kWithoutGil ? known_object(g) : nullptr;
   if (known || g->home != &lane() || !frame_of(g) || !g->is_plain_thread()) return known;
   GoroutineObject* object = new_object();
   if (!object) return nullptr;
   object->g = g;
-  object->id = g->id.load(std::memory_order_relaxed);
+  object->id.store(g->id.load(std::memory_order_relaxed), std::memory_order_relaxed);
   GoroutineObject* others = nullptr;   // somebody else's thread may ask for it too
-  if (!std::atomic_ref(frame_of(g)->object).compare_exchange_strong(others, object)) {
+  auto settle = [&] {
+    // The first one is kept for the life of the thread; without the GIL somebody else's could be gone before we have a reference.
+    bool first = std::atomic_ref(frame_of(g)->object).compare_exchange_strong(others, object);
+    Py_INCREF(first ? object : others);
+  };
+  if (mine) settle();
+  else while_all_stand(settle);
+  if (others) {
     Py_DECREF(object);
     object = others;
   }
-  return Py_NewRef(reinterpret_cast<PyObject*>(object));   // the first one is kept for the life of the thread
+  if (g->status.load(std::memory_order_seq_cst) == Status::Dead) end_thread_object(g);   // the thread may have looked before the object was there
+  return reinterpret_cast<PyObject*>(object);
+}
+
+// The thread itself and object_of may both come; who takes the object out ends it.
+void end_thread_object(G* g) {
+  GoroutineObject* object = std::atomic_ref(frame_of(g)->object).exchange(nullptr);
+  if (!object) return;
+  object->id.store(g->id.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  mark_ended(object);
+  drop_later(reinterpret_cast<PyObject*>(object));
 }
 
 PyObject* current_object() {
+  collect_dropped();   // where threads come and go and ask for this, each leaves one
   M* m = machine();
   if (!m) return nullptr;
   if (G* g = m->current ? m->current : m->own) return object_of(g);   // a signal handler while goroutine 1 waits is its
@@ -388,7 +409,7 @@ Seen look_at(GoroutineObject* object) {
               g->id.load(std::memory_order_acquire)};
     if (object->g.load(std::memory_order_acquire)) return seen;   // else it may have been another goroutine's
   }
-  return {nullptr, Status::Dead, WaitReason::None, object->id};
+  return {nullptr, Status::Dead, WaitReason::None, object->id.load(std::memory_order_relaxed)};
 }
 
 // look(g) with nobody getting out of its wait or call meanwhile, unless the goroutine has ended.
@@ -436,7 +457,7 @@ PyObject* get_name(PyObject* self, void*) {
     if (name) return name;
     PyErr_Clear();
   }
-  return PyUnicode_FromFormat("goroutine %llu", as_goroutine(self)->id);
+  return PyUnicode_FromFormat("goroutine %llu", static_cast<unsigned long long>(look_at(as_goroutine(self)).id));
 }
 
 int set_name(PyObject* self, PyObject* value, void*) {

@@ -49,7 +49,7 @@ struct NativeBody {
 struct GoroutineObject {
   PyObject_HEAD
   std::atomic<G*> g;         // null once it has ended
-  uint64_t id;
+  std::atomic<uint64_t> id;  // fixed; a plain thread's goroutine is 1 during a run, so its own when it has ended
   uint64_t parent_id;
   Call call;                 // empty once it has ended; of a native body: what is kept until then
   NativeBody native;
@@ -90,11 +90,15 @@ GoroutineObject* start_native(const char* caller, NativeBody body, PyObject* con
 // The object of the calling goroutine (made on demand for plain threads). New reference.
 PyObject* current_object();
 
-// The objects of others; new references. object_of makes that of a plain thread; null without an exception if the goroutine is gone.
-// Without the GIL its object must not end meanwhile: object_of is for the caller's goroutine and plain threads, known_object, which makes none, for
-// all in a while_all_stand.
+// The objects of others; new references. object_of makes that of a plain thread, which may have ended meanwhile; null without an exception if the
+// goroutine is gone. Without the GIL object_of is for the caller's goroutine and plain threads, known_object, which makes none, for all in a
+// while_all_stand.
 PyObject* object_of(G* g);
 PyObject* known_object(G* g);
+
+// end_thread_object tells the object of a plain thread, if there is one, that its goroutine has ended. Any thread, with or without a thread state; the
+// runtime's hook calls it once g is Dead.
+void end_thread_object(G* g);
 
 // "created by f in goroutine 1\n\tfile:line\n"
 std::string creation_text(GoroutineObject* object);

@@ -37,8 +37,8 @@ StateKeys keys;
 StateSwap swap_state;
 std::atomic<int64_t> states{0};     // thread states that belong to goroutines and pool machines
 pthread_t main_thread;
-std::atomic<int> starting{0};       // machines that are about to have a state
-std::atomic<bool> closing{false};   // none gets one any more
+std::atomic<int> starting{0};       // threads that are about to have a state, or to give something back to the interpreter
+std::atomic<bool> closing{false};   // none may any more
 
 #ifdef GORT_WITHOUT_GIL
 
@@ -285,6 +285,13 @@ class PythonLane final : public LaneHooks {
     PyThreadState_Delete(frame->state);
     frame->state = nullptr;
     states.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+  // When the interpreter ends the object stays as it is: nothing may be given back to it any more.
+  void thread_ended(G* g) override {
+    starting.fetch_add(1);
+    if (!closing.load()) end_thread_object(g);
+    starting.fetch_sub(1);
   }
 
   void forget_thread(G* g, M* m) override {

@@ -45,6 +45,10 @@ void drop(PyObject* object) {
     Py_DECREF(object);
     return;
   }
+  drop_later(object);
+}
+
+void drop_later(PyObject* object) {
   auto* entry = new (std::nothrow) Dropped{object, nullptr};
   if (!entry) return;   // leaks one object, out of memory
   Dropped* head = dropped.load(std::memory_order_relaxed);

@@ -17,6 +17,9 @@ const ElementType& object_element();
 // drop gives up a reference. Any thread; no core lock held. May run destructors if the caller holds the GIL.
 void drop(PyObject* object);
 
+// drop_later gives it up when somebody else comes by; nothing runs here. Any thread, with or without a state, also a scheduler stack.
+void drop_later(PyObject* object);
+
 // collect_dropped gives up what was put aside. GIL held, no core lock; may run destructors. Cheap if there is nothing.
 void collect_dropped();
 

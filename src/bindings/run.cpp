@@ -293,7 +293,7 @@ void report_uncaught(G* g, GoroutineObject* object) {
   }
   PyObject* error = errors::take();
   if (ends_run(g, error, false)) {
-    add_note(error, "goroutine " + std::to_string(object->id) + " [running], " + creation_text(object));
+    add_note(error, "goroutine " + std::to_string(object->id.load(std::memory_order_relaxed)) + " [running], " + creation_text(object));
     if (ends_run(g, error, true)) return;   // else another one was first meanwhile
   }
   if (!PyErr_GivenExceptionMatches(error, PyExc_SystemExit)) {

@@ -59,7 +59,7 @@ void look_into(Wait& wait, WaitReason reason, const void* on) {
       wait.on.push_back("WaitGroup " + address(on) + " (counter " + std::to_string(static_cast<const WaitGroup*>(on)->count()) + ")");
       return;
     case WaitReason::Join:
-      wait.on.push_back("goroutine " + std::to_string(static_cast<const GoroutineObject*>(on)->id));
+      wait.on.push_back("goroutine " + std::to_string(static_cast<const GoroutineObject*>(on)->id.load(std::memory_order_relaxed)));
       return;
     default:
       break;

@@ -50,6 +50,9 @@ class LaneHooks {
   virtual bool others_may_wake(M* m) = 0; // deadlock check: is there any foreign thread alive that might call us
   virtual void deadlocked(M* m) = 0;      // nobody can wake anybody; goroutine 1 will be told next
   virtual void dead(G* g) = 0;            // g's memory of this lane is to be given back (pool trimmed)
+  // The goroutine of a plain thread that is at home in this lane has ended, and that thread tells: it holds no interpreter lock and has no machine any
+  // more. It still counts as active, so it may wake others.
+  virtual void thread_ended(G* g) = 0;
   virtual void forget_thread(G* g, M* m) = 0;  // a plain thread that was a goroutine is gone for good
 };
 

@@ -118,7 +118,8 @@ void Runtime::detach_thread() {
   m->lane->detach_machine(m);
   set_this_machine(nullptr);
   G* g = m->own;
-  g->status.store(Status::Dead, std::memory_order_release);
+  g->status.store(Status::Dead, std::memory_order_seq_cst);   // before the hooks look whether anybody has to be told (object_of in the bindings)
+  if (LaneHooks* hooks = g->home->hooks()) hooks->thread_ended(g);
   {
     // G memory is type-stable for stale claims; a thread's G is not pooled, so it stays, off the list.
     std::lock_guard hold(lock_);

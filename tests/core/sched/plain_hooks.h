@@ -46,6 +46,7 @@ class PlainHooks : public LaneHooks {
   bool others_may_wake(M*) override { return true; }
   void deadlocked(M*) override {}
   void dead(G*) override {}
+  void thread_ended(G*) override {}
   void forget_thread(G*, M*) override {}
 
   Lane* lane = nullptr;   // made by the one that knows what kind
