@@ -4,6 +4,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cstdio>
+#include <memory>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -16,6 +18,7 @@
 #include "gort/observe/contention.h"
 #include "gort/sched/go.h"
 #include "leaks.h"
+#include "python_stack.h"
 #include "python_lane.h"
 #include "register.h"
 #include "without_gil.h"
@@ -28,13 +31,40 @@ namespace {
 
 // ---------------------------------------------------------------- contention
 
+// (waiting, reason, object, stack, count, total, max, last, goroutine) for each entry.
 py::list contention_rows() {
   py::list rows;
   for (const observe::WaitEntry& e : observe::contention_snapshot()) {
-    rows.append(py::make_tuple(wait_reason_text(e.reason), reinterpret_cast<uintptr_t>(e.object), e.count, e.total, e.max,
-                               e.last_goroutine));
+    rows.append(py::make_tuple(e.key.part == observe::Part::Waiting, wait_reason_text(e.key.reason), reinterpret_cast<uintptr_t>(e.key.object), e.key.stack,
+                               e.count, e.total, e.max, e.last, e.last_goroutine));
   }
   return rows;
+}
+
+py::tuple python_frame(const observe::Place& place) {
+  auto* code = reinterpret_cast<PyCodeObject*>(place.where);
+  return py::make_tuple(py::reinterpret_borrow<py::object>(code->co_qualname), py::reinterpret_borrow<py::object>(code->co_filename),
+                        PyCode_Addr2Line(code, int(place.offset)));
+}
+
+// What has no name is known by where it is in its file.
+py::tuple native_frame(const observe::Place& place) {
+  observe::NativeFrame frame = observe::describe_native(place);
+  char offset[24];
+  std::snprintf(offset, sizeof(offset), "+0x%llx", static_cast<unsigned long long>(frame.offset));
+  auto text = [](const std::string& s) { return py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(s.data(), Py_ssize_t(s.size()), "replace")); };
+  return py::make_tuple(text(frame.function), text(frame.file.empty() ? "?" : frame.file + offset), 0);
+}
+
+// (function, file, line) for each frame of a stack in the rows, innermost first; of native ones the line is 0. Empty: unknown, or of an earlier session.
+py::tuple contention_stack(observe::StackId id) {
+  std::shared_ptr<observe::CallStacks> stacks = observe::call_stacks();
+  const observe::CallStack* stack = stacks ? stacks->find(id) : nullptr;
+  py::list frames;
+  if (stack) {
+    for (const observe::Place& place : stack->places()) frames.append(stack->kind() == &python_stack ? python_frame(place) : native_frame(place));
+  }
+  return py::tuple(frames);
 }
 
 // The address by which waits for a channel are recorded; null: not a channel.
@@ -101,6 +131,7 @@ bool register_observe(PyObject* module) {
   m.def("_contention_start", observe::contention_start);
   m.def("_contention_stop", observe::contention_stop);
   m.def("_contention_snapshot", contention_rows);
+  m.def("_contention_stack", contention_stack);
   m.def("_contention_address", address_of);
   m.def("_runtime_goroutines", goroutines);
   m.def("_runtime_stacks", all_stacks);

@@ -11,6 +11,7 @@
 #include "goroutine_object.h"
 #include "hogs.h"
 #include "gort/sched/stack_overflow.h"
+#include "python_stack.h"
 #include "state_swap.h"
 
 namespace gort::python {
@@ -223,6 +224,8 @@ class PythonLane final : public LaneHooks {
   void seen_blocked(G* g) override {
     if (CodeRecord* record = frame_of(g)->record) record->blocked = true;
   }
+
+  uint64_t stack_here() override { return python_stack_here(); }
 
   void leaving(G* g) override {
     if (is_ending() && !is_attached(frame_of(g)->state)) stay_for_ever();

@@ -9,6 +9,7 @@
 #include <new>
 #include <utility>
 
+#include "gort/observe/contention.h"
 #include "gort/sched/park.h"
 #include "gort/sched/run_group.h"
 #include "gort/sched/runtime.h"
@@ -41,6 +42,7 @@ void Runtime::after_fork_in_child() {
   sysmon_running_.store(false);
   sysmon_sleep_.store(0);
   coarse_now.store(0);
+  observe::contention_after_fork_in_child();
   for_each_lane([&](Lane& lane) { lane.after_fork_in_child(self); });
   for (G* g : goroutines_) {
     Status status = g->status.load(std::memory_order_relaxed);

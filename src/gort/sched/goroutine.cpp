@@ -60,7 +60,8 @@ Outcome park_with(Unlock unlock, const ParkOptions& options) {
   g->wait_reason.store(WaitReason::None, std::memory_order_relaxed);
   g->waiting_on.store(nullptr, std::memory_order_relaxed);
   if (measured) [[unlikely]] {
-    observe::record_wait(options.reason, options.on, nanotime() - began, g->id.load(std::memory_order_relaxed));
+    Nanos now = nanotime();
+    observe::record_wait({options.reason, observe::Part::Waiting, options.on, observe::stack_here()}, now - began, now, g->id.load(std::memory_order_relaxed));
   }
   return outcome_of(g->wait_word.load(std::memory_order_acquire));
 }

@@ -44,6 +44,8 @@ class LaneHooks {
   virtual void seen_blocked(G* g) = 0;    // g was found in foreign code for long; GIL held
   // Makes g, which computes on another machine, yield soon if that can be had; GIL held. On a lane that pins g may have moved on or ended meanwhile.
   virtual void end_slice(G* g) = 0;
+  // The caller's stack, to be kept in observe/call_stacks.h; 0: it cannot be told. On a thread that is in this lane, perhaps without the interpreter's lock.
+  virtual uint64_t stack_here() = 0;
   virtual void leaving(G* g) = 0;         // g, at its own call, is about to hop away; does not return if the interpreter has ended under it
   // Of these three m is a plain thread that is at home in this lane; after a hop it may wait in another one.
   virtual bool interrupted(M* m) = 0;     // a plain thread's wait: serve OS signals; true: the wait must end

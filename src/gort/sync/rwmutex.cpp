@@ -1,6 +1,7 @@
 #include "gort/sync/rwmutex.h"
 
 #include "gort/base/errors.h"
+#include "gort/observe/contention.h"
 
 namespace gort {
 namespace {
@@ -8,11 +9,14 @@ namespace {
 [[noreturn, gnu::cold]] void throw_not_read_locked() { throw Fatal("sync: RUnlock of unlocked RWMutex"); }
 
 void ready_all(Waiter* claimed) {
+  observe::Release charge;
+  for (Waiter* w = claimed; w; w = w->next) charge.add(w);
   while (claimed) {
     Waiter* w = claimed;
     claimed = w->next;
     ready(w->g);
   }
+  charge.record();
 }
 
 }  // namespace
@@ -34,6 +38,7 @@ Outcome RWMutex::lock_shared_slow(uint64_t seen, Nanos deadline) {
     return Outcome::TimedOut;
   }
   Waiter w(g);
+  w.since = observe::lock_wait_begins();
   readers_.push(&w);
   Outcome outcome = park(&lock_, {.reason = WaitReason::RWMutexRLock, .on = this, .deadline = deadline});
   if (outcome == Outcome::Fired) return outcome;
@@ -68,6 +73,7 @@ void RWMutex::unlock_shared() {
 
 void RWMutex::unlock_shared_slow(uint64_t seen) {
   G* wake = nullptr;
+  observe::Release charge;
   lock_.lock();
   uint64_t now = state_.load(std::memory_order_relaxed);
   if ((now & kWriter) && (now ^ seen) < kEpoch) {
@@ -82,11 +88,13 @@ void RWMutex::unlock_shared_slow(uint64_t seen) {
       if (w->claim()) {
         held_ = true;
         wake = w->g;
+        charge.add(w);
       }
     }
   }
   lock_.unlock();
   if (wake) ready(wake);
+  charge.record();
 }
 
 // --- writers
@@ -107,6 +115,7 @@ Outcome RWMutex::lock_until(Nanos deadline) {
     outcome = Outcome::TimedOut;
   } else {
     Waiter w(g);
+    w.since = observe::lock_wait_begins();
     writer_ = &w;
     outcome = park(&lock_, {.reason = WaitReason::RWMutexLock, .on = this, .deadline = deadline});
     if (outcome == Outcome::Fired) return outcome;

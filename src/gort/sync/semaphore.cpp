@@ -1,6 +1,7 @@
 #include "gort/sync/semaphore.h"
 
 #include "gort/base/spin_lock.h"
+#include "gort/observe/contention.h"
 
 namespace gort {
 namespace {
@@ -16,6 +17,7 @@ struct Sleeper : Waiter {
   Sleeper* next_address = nullptr;
   Sleeper* prev_address = nullptr;
   Sleeper* last = nullptr;
+  uint32_t count = 0;         // in that queue
 };
 
 struct alignas(64) Bucket {
@@ -35,17 +37,20 @@ struct alignas(64) Bucket {
     Sleeper* first = first_of(s->semaphore);
     if (!first) {
       s->last = s;
+      s->count = 1;
       s->next_address = addresses;
       if (addresses) addresses->prev_address = s;
       addresses = s;
     } else if (lifo) {
       s->next = first;
       first->prev = s;
+      first->count++;
       stand_in(first, s);
     } else {
       s->prev = first->last;
       first->last->next = s;
       first->last = s;
+      first->count++;
     }
   }
 
@@ -56,8 +61,10 @@ struct alignas(64) Bucket {
       Sleeper* first = first_of(s->semaphore);
       s->prev->next = next;
       if (next) next->prev = s->prev; else first->last = static_cast<Sleeper*>(s->prev);
+      first->count--;
     } else if (next) {
       next->prev = nullptr;
+      s->count--;
       stand_in(s, next);
     } else {
       if (s->prev_address) s->prev_address->next_address = s->next_address; else addresses = s->next_address;
@@ -71,6 +78,7 @@ struct alignas(64) Bucket {
   // `to` takes the place of `from` on the list of addresses.
   void stand_in(Sleeper* from, Sleeper* to) {
     to->last = from->last;
+    to->count = from->count;
     to->next_address = from->next_address;
     to->prev_address = from->prev_address;
     if (to->prev_address) to->prev_address->next_address = to; else addresses = to;
@@ -112,6 +120,7 @@ Outcome semacquire(std::atomic<uint32_t>& semaphore, bool lifo, WaitReason reaso
     }
     Sleeper s(g);
     s.semaphore = &semaphore;
+    if (reason != WaitReason::Semacquire) s.since = observe::lock_wait_begins();   // a bare semaphore is released by whoever likes
     bucket.add(&s, lifo);
     Outcome outcome = park(&bucket.lock, {.reason = reason, .on = on ? on : &semaphore, .deadline = deadline});
     if (outcome != Outcome::Fired) {
@@ -134,11 +143,16 @@ void semrelease(std::atomic<uint32_t>& semaphore, bool hand_off) {
   if (bucket.sleepers.load() == 0) return;
   bucket.lock.lock();
   Sleeper* woken = nullptr;
+  observe::Release charge;
   while (Sleeper* s = bucket.first_of(&semaphore)) {
     bucket.remove(s);
     bucket.sleepers.fetch_sub(1);
     if (s->claim()) {
       woken = s;
+      charge.add(s);
+      if (charge) [[unlikely]] {
+        if (Sleeper* first = bucket.first_of(&semaphore)) charge.add_waiting(first, first->last, first->count);
+      }
       break;
     }
   }
@@ -147,6 +161,7 @@ void semrelease(std::atomic<uint32_t>& semaphore, bool hand_off) {
   bool handed = hand_off && try_semacquire(semaphore);
   woken->has_permit = handed;
   ready(woken->g);
+  charge.record();
   if (handed) yield();
 }
 

@@ -41,6 +41,7 @@ class PlainHooks : public LaneHooks {
   void while_all_stand(void (*look)(void*), void* argument) override { look(argument); }
   void seen_blocked(G*) override {}
   void end_slice(G*) override {}
+  uint64_t stack_here() override { return 0; }
   void leaving(G*) override {}
   bool interrupted(M*) override { return false; }
   bool others_may_wake(M*) override { return true; }

@@ -1,0 +1,35 @@
+#include "python_stack.h"
+
+#include <memory>
+
+#include "frame_layout.h"
+#include "python_lane.h"
+#include "references.h"
+
+namespace gort::python {
+
+const observe::StackKind python_stack{[](const observe::Place& place) { drop(reinterpret_cast<PyObject*>(place.where)); }};
+
+observe::StackId python_stack_here() {
+  std::shared_ptr<observe::CallStacks> stacks = observe::call_stacks();
+  M* m = this_machine();
+  G* g = m ? m->current : nullptr;
+  Frame* frame = g && g->home == &lane() ? frame_of(g) : nullptr;
+  PyThreadState* state = frame ? frame->state.load(std::memory_order_relaxed) : nullptr;
+  if (!stacks || !state || !is_attached(state)) return 0;
+  observe::Place places[observe::CallStacks::kMostPlaces];
+  size_t count = 0;
+  for_each_frame(state, [&](PyCodeObject* code, int offset) {
+    Py_INCREF(code);
+    places[count++] = {reinterpret_cast<uintptr_t>(code), uintptr_t(offset)};
+    return count < observe::CallStacks::kMostPlaces;
+  });
+  bool taken;
+  observe::StackId id = stacks->keep(python_stack, {places, count}, taken);
+  if (!taken) {
+    for (size_t i = 0; i < count; i++) Py_DECREF(reinterpret_cast<PyObject*>(places[i].where));   // the frames have them
+  }
+  return id;
+}
+
+}  // namespace gort::python

@@ -1,0 +1,16 @@
+// Python stacks for measurements (gort/observe/call_stacks.h): a place is a code object, which is owned, and an offset of an instruction in it.
+//
+// Taken by a goroutine of itself, from the interpreter's frames as frame_layout.h knows them: nothing is made, so no collection of CPython's can begin and
+// no code of anybody runs in the middle of a wait. Where the layout is unknown there are no stacks.
+#pragma once
+
+#include "gort/observe/call_stacks.h"
+
+namespace gort::python {
+
+extern const observe::StackKind python_stack;
+
+// python_stack_here keeps the caller's stack and gives its number; 0 if there is none: a thread whose state is not attached, a scheduler stack.
+observe::StackId python_stack_here();
+
+}  // namespace gort::python
