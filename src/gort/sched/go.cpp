@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "gort/base/errors.h"
+#include "gort/sched/defer.h"
+#include "gort/sched/goroutine.h"
 #include "gort/sched/run_group.h"
 #include "gort/sched/runtime.h"
 #include "gort/sched/world.h"
@@ -19,8 +21,8 @@
 namespace gort {
 namespace {
 
-[[noreturn]] void uncaught(G* g, const char* what) {
-  std::fprintf(stderr, "panic: %s\n\ngoroutine %llu [running]:\n", what,
+[[noreturn]] void uncaught(G* g, const std::string& text) {
+  std::fprintf(stderr, "%s\n\ngoroutine %llu [running]:\n", text.c_str(),
                static_cast<unsigned long long>(g->id.load(std::memory_order_relaxed)));
   std::fflush(stderr);
   std::_Exit(2);
@@ -30,9 +32,10 @@ void native_entry(G* g) {
   try {
     g->invoke(g->body);
   } catch (const GoExit&) {
-  } catch (const std::exception& error) {
-    uncaught(g, error.what());
+  } catch (const std::exception&) {
+    uncaught(g, *detail::panic_text());
   }
+  g->panics.reset();
   if (g->system) Runtime::get().count_system_goroutine(-1);
   detail::free_body(g);
 }

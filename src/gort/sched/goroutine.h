@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "gort/base/clock.h"
 #include "gort/fiber/fiber.h"
@@ -23,6 +24,13 @@ namespace gort {
 class Lane;
 class RunGroup;
 struct M;
+
+namespace detail {
+struct PanicHistory;
+struct DropHistory {
+  void operator()(PanicHistory* history) const;
+};
+}  // namespace detail
 
 // Go's states, with Go's numbers and words.
 enum class Status : uint8_t {
@@ -87,6 +95,7 @@ struct G {
   void (*destroy)(void*) = nullptr;
   void* body = nullptr;
   alignas(16) char body_storage[96];
+  std::unique_ptr<detail::PanicHistory, detail::DropHistory> panics;   // defer.h: of the exception that is leaving a with_defer
   Timer timer;                // sleep and wait deadlines
 
   bool is_plain_thread() const;   // lives on its own thread's stack, not on a fiber
