@@ -122,11 +122,17 @@ def _with_deferred(fn: Callable[P, R]) -> Callable[P, R]:
         result = None
         try:
             result = fn(*args, **kwargs)
+            if deferred:
+                _returning(deferred)  # in here: Ctrl-C may come between the two
         except BaseException as error:
             if not _recovered(deferred, error):
                 raise
-        if deferred:
-            _returning(deferred)
+        while deferred:
+            try:
+                _returning(deferred)
+            except BaseException as error:
+                if not _recovered(deferred, error):
+                    raise
         return result
 
     return call  # type: ignore[return-value]  # None only after a recover
@@ -185,14 +191,10 @@ def recover() -> Any:
 
 
 def _returning(deferred: list[Call]) -> None:
-    """Run the deferred calls of a function that returns."""
+    """Run the deferred calls of a function that returns, up to one that raises."""
     while deferred:
         fn, args, kwargs = deferred.pop()
-        try:
-            fn(*args, **kwargs)
-        except BaseException as error:
-            if not _recovered(deferred, error):
-                raise
+        fn(*args, **kwargs)
 
 
 def _recovered(deferred: list[Call], error: BaseException) -> bool:

@@ -500,6 +500,77 @@ def test_exceptions_of_python_are_panics_and_recover_gives_them() -> None:
     assert str(errors[-1]) == "close of nil channel"
 
 
+@pytest.mark.go("runtime/crash_test.go TestRuntimePanicWithRuntimeError")
+def test_what_gort_itself_panics_with_is_recovered_as_a_panic_error() -> None:
+    closed = gort.Chan[int]()
+    closed.close()
+    said: list[Any] = []
+    for bad in (closed.close, lambda: closed.send(1), gort.nil_chan.close, gort.WaitGroup().done, lambda: gort.Ticker(0)):
+
+        @func
+        def f() -> None:
+            defer(lambda: said.append(recover()))
+            bad()
+
+        f()
+    assert all(type(error) is gort.PanicError for error in said)
+    assert [str(error) for error in said] == [
+        "close of closed channel",
+        "send on closed channel",
+        "close of nil channel",
+        "sync: negative WaitGroup counter",
+        "non-positive interval for NewTicker",
+    ]
+
+
+@pytest.mark.go("runtime/defer_test.go TestIssue43941")
+def test_the_order_of_steps_through_nested_functions() -> None:
+    said: list[Any] = []
+
+    def step(n: int) -> None:
+        said.append(n)
+
+    @func
+    def deep() -> None:
+        @func
+        def two_then_three() -> None:
+            defer(lambda: said.append(("recovered", recover())))
+            defer(panic, 3)
+            panic(2)
+
+        defer(two_then_three)
+        defer(lambda: said.append(("recovered", recover())))
+        defer(panic, 1)
+
+    @func
+    def first() -> None:
+        deep()
+        defer(step, 10)
+        defer(step, 9)
+        step(8)
+
+    @func
+    def innermost() -> None:
+        defer(step, 11)
+        panic(4)
+
+    @func
+    def second() -> None:
+        defer(step, 13)
+        defer(step, 12)
+        innermost()
+        defer(panic, -1)
+
+    @func
+    def f() -> None:
+        defer(lambda: said.append(("recovered", recover())))
+        first()
+        second()
+
+    f()
+    assert said == [("recovered", 1), ("recovered", 3), 8, 9, 10, 11, 12, 13, ("recovered", 4)]
+
+
 @pytest.mark.go("runtime/defer_test.go TestAbortedPanic")
 def test_a_newer_panic_takes_the_place_of_the_older() -> None:
     said: list[Any] = []
@@ -604,6 +675,26 @@ def test_panic_itself_may_be_deferred() -> None:
 
     f()
     assert said == ["step", 3, 5, 1]
+
+
+def test_deferred_calls_run_when_an_interrupt_comes_just_after_the_body() -> None:
+    said: list[str] = []
+    before = sys.gettrace()
+
+    def interrupt(frame: Any, event: str, argument: Any) -> Any:
+        if event == "call" and frame.f_code.co_name == "_returning":
+            sys.settrace(before)
+            raise KeyboardInterrupt
+        return None
+
+    @func
+    def f() -> None:
+        defer(said.append, "ran")
+        sys.settrace(interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        f()
+    assert said == ["ran"]
 
 
 @pytest.mark.go("runtime/crash_test.go TestRecursivePanic, TestRecursivePanic2, TestRecursivePanic5")
