@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import importlib
 import os
-import sys
 import threading  # first imported here, on the main thread, so that no goroutine's thread becomes "main"
 from types import ModuleType
 
@@ -41,7 +40,9 @@ from ._gort import (
     tick,
     unlock_os_thread,
 )
+from ._defer import defer, func, panic, recover
 from ._os_thread import lock_os_thread
+from ._report import panichook
 from .errors import Deadlock, FatalError, GoExit, GortError, Panic, PanicError
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the time to import typing
@@ -52,19 +53,11 @@ __version__ = "0.1.0"
 _C_API = _gort._C_API  # PyCapsule_Import("gort._C_API"): gort/python/c_api.h
 __all__ = [
     "Chan", "Cond", "Deadlock", "FatalError", "GoExit", "Goroutine", "GortError", "Mutex", "Once", "Panic", "PanicError", "Pool",
-    "Selected", "Ticker", "Timer", "WaitGroup", "after", "after_func", "contention", "context", "current", "gc",
+    "Selected", "Ticker", "Timer", "WaitGroup", "after", "after_func", "contention", "context", "current", "defer", "func", "gc",
     "get_cmake_dir", "get_include", "go", "go_native", "goexit", "gomaxprocs", "gosched", "heap", "lock_os_thread", "nil_chan", "num_cpu",
-    "num_goroutine", "panichook", "recv", "run", "runtime", "sched", "select", "send", "signal", "sleep", "sync", "tick",
+    "num_goroutine", "panic", "panichook", "recover", "recv", "run", "runtime", "sched", "select", "send", "signal", "sleep", "sync", "tick",
     "unlock_os_thread",
 ]  # fmt: skip
-
-
-def panichook(goroutine: Goroutine, error: BaseException) -> None:
-    """Report an exception that left a goroutine outside run(): Go's report on stderr. Replace it to do something else."""
-    import traceback  # costs more than all of gort; most programs never get here
-
-    print(f"panic: {error}\n\n{goroutine!r}", file=sys.stderr)
-    traceback.print_exception(error, file=sys.stderr)
 
 
 _SUBMODULES = frozenset({"contention", "context", "gc", "heap", "runtime", "sched", "signal", "sync"})
