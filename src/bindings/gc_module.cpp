@@ -4,6 +4,7 @@
 #include "errors.h"
 #include "gort/gc/collector.h"
 #include "python_lane.h"
+#include "references.h"
 #include "register.h"
 
 namespace gort::python {
@@ -20,6 +21,7 @@ PyObject* collect(PyObject*, PyObject*) {
     return errors::translate();
   }
   after_wait();
+  collect_dropped();   // what pools have given up
   Py_RETURN_NONE;
 }
 

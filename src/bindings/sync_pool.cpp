@@ -50,8 +50,8 @@ int pool_traverse(PyObject* self, visitproc visit, void* arg) {
 
 int pool_clear(PyObject* self) {
   Py_CLEAR(as_pool(self)->make);
-  PyObject* value;
-  while (as_pool(self)->pool.get(&value)) Py_DECREF(value);
+  as_pool(self)->pool.clear();
+  as_pool(self)->pool.clear();   // the victims
   return 0;
 }
 

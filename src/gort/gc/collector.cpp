@@ -3,7 +3,8 @@
 // A cycle, run by one system goroutine, the worker:
 //
 //   1. Off. Everything is swept (the last cycle ended with that).
-//   2. Stop 1, "GC sweep termination": pools are cleared; cached spans and tiny blocks turn black; barrier on, phase Mark; the
+//   2. Pools are cleared. Go does that in the stop; ours have locks that a stopped mutator may hold, and run destructors.
+//      Stop 1, "GC sweep termination": cached spans and tiny blocks turn black; barrier on, phase Mark; the
 //      stacks of running goroutines are scanned, parked ones will be before they run on (world::set_resume_scan). Start.
 //   3. Mark, concurrently: parked stacks, handles, then everything grey, by the worker and by allocators in debt.
 //      When nothing is left to see, go on.
@@ -150,10 +151,10 @@ void Worker::begin_marking() {
   state.stacks = state.stack_bytes = 0;
   state.assist_time = state.shared_account = 0;
 
-  cycle_.stop1_begin = nanotime();
-  cycle_.stop1_wait = world::stop("GC sweep termination");
   for (auto& hook : clear_pools)
     if (void (*run)() = hook.load(std::memory_order_acquire)) run();
+  cycle_.stop1_begin = nanotime();
+  cycle_.stop1_wait = world::stop("GC sweep termination");
   state.requested.store(false, std::memory_order_relaxed);
   cycle_.heap_before = live_bytes();
   cycle_.goal = state.pacer.goal();
@@ -440,6 +441,9 @@ void after_fork_in_child() {
 }
 
 void on_clear_pools(void (*hook)()) {
+  Nanos never = 0;
+  last_cycle_end.compare_exchange_strong(never, nanotime(), std::memory_order_relaxed);
+  Runtime::get().sysmon_hook.store(poll_periodic, std::memory_order_release);
   for (auto& slot : clear_pools) {
     void (*none)() = nullptr;
     if (slot.compare_exchange_strong(none, hook, std::memory_order_release)) return;

@@ -55,8 +55,10 @@ struct Stats {
 };
 Stats stats();
 
-// on_clear_pools registers a hook that runs in the first stop of every cycle (sync.Pool drops its victims there). At most 8.
-// The hook must not park, allocate from the managed heap or take a lock that a stopped mutator may hold.
+// on_clear_pools registers a hook that runs at the beginning of every cycle, on the collector's goroutine and with the world running: pools
+// give up there what nobody has wanted for a cycle, and what that held can be freed by this one. At most 8 hooks. From now on there are periodic
+// cycles (poll_periodic) also in a program that never uses the managed heap. A hook may take locks and run destructors; it must not wait for a
+// collection.
 void on_clear_pools(void (*hook)());
 
 // poll_periodic starts a cycle if none has run for two minutes and the percentage is not negative. Sysmon calls it.

@@ -6,7 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "gort/sched/processor_local.h"
+#include "gort/gc/collector.h"
+#include "gort/sched/lane.h"
+#include "gort/sched/machine.h"
+#include "gort/sched/preempt.h"
 
 namespace gort {
 namespace {
@@ -37,7 +40,13 @@ class Values {
   size_t first_ = 0;
 };
 
-constexpr uint32_t kSharedId = kMaxProcs;  // of threads without a P
+constexpr uint32_t kSharedId = kMaxProcs;  // of threads without a P, and of lanes with one
+
+// Not in Pool's constructor: pools may be static, and a program may never use one.
+void age_at_collections() {
+  static const bool registered = (gc::on_clear_pools(sync::clear_pools), true);
+  static_cast<void>(registered);
+}
 
 }  // namespace
 
@@ -117,6 +126,7 @@ Pool::Local& Pool::mine(uint32_t id) {
   std::atomic<Block*>& place = blocks_[id / kBlock];
   Block* block = place.load(std::memory_order_acquire);
   if (!block) [[unlikely]] {
+    age_at_collections();
     auto fresh = std::make_unique<Block>();
     if (place.compare_exchange_strong(block, fresh.get(), std::memory_order_acq_rel)) block = fresh.release();
   }
@@ -124,12 +134,13 @@ Pool::Local& Pool::mine(uint32_t id) {
 }
 
 uint32_t Pool::my_id() {
-  ProcessorPin pin;
-  ProcessorLocal* p = pin.local();
-  if (!p) return kSharedId;
+  M* m = this_machine();
+  RuntimeScope inside(m);
+  if (!m || !m->p || m->lane->processors() == 1) return kSharedId;
+  uint32_t id = m->p->local.id;
   uint32_t used = used_.load(std::memory_order_relaxed);
-  while (used <= p->id && !used_.compare_exchange_weak(used, p->id + 1, std::memory_order_relaxed)) {}
-  return p->id;
+  while (used <= id && !used_.compare_exchange_weak(used, id + 1, std::memory_order_relaxed)) {}
+  return id;
 }
 
 void Pool::put(const void* element) {

@@ -6,12 +6,16 @@
 //   ...
 //   pool.put(std::move(b));
 //
-// Thread safety: any goroutine or thread.
+// Thread safety: any goroutine or thread. Destructors of values that vanish run on the collector's goroutine, under no lock: they may do
+// anything but wait for a collection.
 //
 // Go's shape: each P has a private slot and a list; put fills the slot, then pushes; get takes from its slot, from the head of
-// its list, then steals from the tails of the others, then looks at the victims. clear() (at the start of a collection) drops
-// the victims and makes victims of everything else, so a value that nobody wants lives through one collection and not two.
-// Threads without a native P (Python goroutines, plain threads) share one more slot and list.
+// its list, then steals from the tails of the others, then looks at the victims. Each collection, as it begins, drops the victims of every
+// pool and makes victims of everything else, so a value that nobody wants lives through one collection and not two.
+//
+// Who counts as a P: those of every lane by their number, so P 3 of the native lane shares with P 3 of the Python lane; nothing depends on owning a
+// slot, and few pools serve both. Plain threads have no P and share one more slot and list, and with them the P of a lane that has only one: with
+// the GIL threads and goroutines take turns anyway, and everybody gets what anybody put.
 //
 // Rejected: Go's private slot without atomics and its lock-free chain of rings. They hold only while nobody migrates between
 // two instructions and rely on the world being stopped for clear; an exchange on a line that is ours costs 5 ns, and clear may
@@ -91,7 +95,7 @@ class PoolOf {
 };
 
 namespace sync {
-// clear_pools clears every pool. Called at the start of a collection, with the world running: it runs destructors of values.
+// clear_pools clears every pool. Collections call it, with the world running: it runs destructors of values.
 void clear_pools();
 }  // namespace sync
 

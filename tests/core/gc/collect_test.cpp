@@ -12,6 +12,7 @@
 #include "gort/heap/stats.h"
 #include "gort/sched/go.h"
 #include "gort/sched/park.h"
+#include "gort/sched/world.h"
 #include "gort/sync/wait_group.h"
 
 using namespace gort;
@@ -305,14 +306,18 @@ BOOST_AUTO_TEST_CASE(the_goal_is_twice_the_live_heap_but_at_least_4_mib) {
   gc::collect();
 }
 
-BOOST_AUTO_TEST_CASE(hooks_for_pools_run_once_a_cycle_in_the_first_stop) {
-  static std::atomic<int> calls{0};
-  gc::on_clear_pools([] { calls++; });
+BOOST_AUTO_TEST_CASE(hooks_for_pools_run_once_a_cycle_while_the_world_runs) {
+  static std::atomic<int> calls{0}, stopped{0};
+  gc::on_clear_pools([] {
+    calls++;
+    if (world::stop_flag != 0) stopped++;
+  });
   int before = calls;
   uint64_t cycles = gc::stats().num_gc;
   gc::collect();
   gc::collect();
   BOOST_TEST(calls - before == int(gc::stats().num_gc - cycles));
+  BOOST_TEST(stopped == 0);
 }
 
 BOOST_AUTO_TEST_CASE(an_idle_process_collects_every_two_minutes) {
