@@ -40,7 +40,7 @@ void Mutex::lock_or_throw() {
 }
 
 Outcome Mutex::lock_slow(Nanos deadline) {
-  if (has_passed(deadline)) return try_lock() ? Outcome::Fired : Outcome::TimedOut;
+  if (has_passed(deadline)) return take() ? Outcome::Fired : Outcome::TimedOut;
   current_to_wait();
   Nanos wait_began = 0;
   bool starving = false;  // we are, for longer than the threshold

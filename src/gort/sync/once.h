@@ -11,6 +11,7 @@
 
 #include "gort/base/clock.h"
 #include "gort/sched/park.h"
+#include "gort/sched/world.h"
 #include "gort/sync/mutex.h"
 
 namespace gort {
@@ -19,6 +20,7 @@ class Once {
  public:
   template <class F>
   void do_(F&& fn) {
+    world::safe_point();
     if (is_done()) [[likely]] return;
     Begun b = begin();
     if (b.outcome != Outcome::Fired) throw_outcome(b.outcome);

@@ -54,6 +54,7 @@ Outcome RWMutex::lock_shared_slow(uint64_t seen, Nanos deadline) {
 }
 
 bool RWMutex::try_lock_shared() {
+  world::safe_point();
   uint64_t now = state_.load(std::memory_order_relaxed);
   while (!(now & kWriter)) {
     if (state_.compare_exchange_weak(now, now + kReader, std::memory_order_acquire, std::memory_order_relaxed)) return true;

@@ -24,6 +24,7 @@
 #include "gort/base/clock.h"
 #include "gort/base/spin_lock.h"
 #include "gort/sched/park.h"
+#include "gort/sched/world.h"
 #include "gort/sync/mutex.h"
 
 namespace gort {
@@ -40,6 +41,7 @@ class RWMutex {
     if (o != Outcome::Fired) [[unlikely]] throw_outcome(o);
   }
   [[nodiscard]] Outcome lock_shared_until(Nanos deadline = kForever) {
+    world::safe_point();
     uint64_t before = state_.fetch_add(kReader, std::memory_order_acquire);
     if (!(before & kWriter)) [[likely]] return Outcome::Fired;
     return lock_shared_slow(before, deadline);

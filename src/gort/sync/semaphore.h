@@ -19,6 +19,8 @@
 
 namespace gort {
 
+// No safe point (world.h) is passed here: what is built on it passes one before it changes anything of its own.
+
 // semacquire waits until *semaphore > 0 and takes one. Another outcome than Fired has taken none.
 // on: what dumps and contention reports show as waited for; null: the semaphore.
 [[nodiscard]] Outcome semacquire(std::atomic<uint32_t>& semaphore, bool lifo = false, WaitReason reason = WaitReason::Semacquire,

@@ -1,10 +1,12 @@
 #include "gort/sync/wait_group.h"
 
 #include "gort/base/errors.h"
+#include "gort/sched/world.h"
 
 namespace gort {
 
 void WaitGroup::add(int32_t delta) {
+  world::safe_point();
   uint64_t old = state_.load(std::memory_order_relaxed);
   int64_t counter;
   do {
@@ -38,6 +40,7 @@ void WaitGroup::wake_all() {
 }
 
 Outcome WaitGroup::wait_until(Nanos deadline) {
+  world::safe_point();
   if (state_.load(std::memory_order_acquire) >> 32 == 0) return Outcome::Fired;
   G* g = current_to_wait();
   lock_.lock();

@@ -1,6 +1,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "gort/chan/typed_channel.h"
 #include "gort/sched/choice.h"
 #include "gort/sync/mutex.h"
+#include "gort/sync/once.h"
 #include "gort/sync/rwmutex.h"
 #include "gort/sync/wait_group.h"
 
@@ -180,6 +182,36 @@ BOOST_AUTO_TEST_CASE(a_goroutine_that_only_tries_lets_others_run) {
       while (ch.try_recv(&value) == TryReceived::WouldBlock) {}
       BOOST_TEST(*value == 5);
     });
+  });
+}
+
+// Each operation of a lock in a loop that only somebody else can end: without a safe point it would go on for ever.
+BOOST_AUTO_TEST_CASE(every_operation_of_a_lock_lets_others_run) {
+  OneProcessor one;
+  Mutex mutex;
+  RWMutex table;
+  Once once;
+  WaitGroup wg;
+  once.do_([] {});
+  const std::vector<std::function<void()>> operations = {
+      [&] { mutex.lock(); mutex.unlock(); },
+      [&] { if (mutex.try_lock()) mutex.unlock(); },
+      [&] { table.lock(); table.unlock(); },
+      [&] { if (table.try_lock()) table.unlock(); },
+      [&] { table.lock_shared(); table.unlock_shared(); },
+      [&] { if (table.try_lock_shared()) table.unlock_shared(); },
+      [&] { once.do_([] {}); },
+      [&] { wg.add(1); wg.done(); },
+      [&] { wg.wait(); },
+  };
+  run([&] {
+    for (auto& operation : operations) {
+      explored(3, [&] {
+        bool over = false;
+        go([&] { over = true; });
+        while (!over) operation();
+      });
+    }
   });
 }
 
