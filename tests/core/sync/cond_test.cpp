@@ -17,7 +17,7 @@ using namespace gort::testing;
 
 BOOST_AUTO_TEST_SUITE(cond)
 
-// TestCondSignal, TestCondSignalGenerations
+// Go: sync/cond_test.go TestCondSignal, TestCondSignalGenerations
 BOOST_AUTO_TEST_CASE(signals_wake_one_waiter_each_in_the_order_of_waiting) {
   run([] {
     Mutex m;
@@ -55,7 +55,7 @@ BOOST_AUTO_TEST_CASE(signals_wake_one_waiter_each_in_the_order_of_waiting) {
   });
 }
 
-// TestCondBroadcast
+// Go: sync/cond_test.go TestCondBroadcast
 BOOST_AUTO_TEST_CASE(a_broadcast_wakes_all) {
   run([] {
     Mutex m;

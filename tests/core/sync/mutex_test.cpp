@@ -25,7 +25,7 @@ bool is_free(const Mutex& m) {
 
 BOOST_AUTO_TEST_SUITE(mutex)
 
-// TestMutex
+// Go: sync/mutex_test.go TestMutex
 BOOST_AUTO_TEST_CASE(try_lock_fails_while_it_is_held) {
   run([] {
     Mutex m;
@@ -41,7 +41,7 @@ BOOST_AUTO_TEST_CASE(try_lock_fails_while_it_is_held) {
   });
 }
 
-// TestMutex, HammerMutex
+// Go: sync/mutex_test.go TestMutex, HammerMutex
 BOOST_AUTO_TEST_CASE(it_excludes_under_load) {
   run([] {
     Mutex m;
@@ -67,7 +67,7 @@ BOOST_AUTO_TEST_CASE(it_excludes_under_load) {
   });
 }
 
-// TestMutexMisuse
+// Go: sync/mutex_test.go TestMutexMisuse
 BOOST_AUTO_TEST_CASE(unlock_of_an_unlocked_one_is_fatal_and_changes_nothing) {
   run([] {
     Mutex m;
@@ -126,7 +126,7 @@ BOOST_AUTO_TEST_CASE(plain_threads_and_goroutines_share_one) {
   BOOST_TEST(counter == 5000);
 }
 
-// TestMutexFairness
+// Go: sync/mutex_test.go TestMutexFairness
 BOOST_AUTO_TEST_CASE(a_waiter_gets_it_from_a_goroutine_that_hardly_ever_lets_go) {
   run([] {
     Mutex m;

@@ -14,6 +14,7 @@ using namespace gort::testing;
 
 BOOST_AUTO_TEST_SUITE(once)
 
+// Go: sync/once_test.go TestOnce
 BOOST_AUTO_TEST_CASE(many_callers_run_the_function_once_and_all_see_it_done) {
   run([] {
     Once once;
@@ -35,6 +36,7 @@ BOOST_AUTO_TEST_CASE(many_callers_run_the_function_once_and_all_see_it_done) {
   });
 }
 
+// Go: sync/once_test.go TestOncePanic
 BOOST_AUTO_TEST_CASE(a_call_that_throws_counts_and_only_its_caller_sees_it) {
   run([] {
     Once once;

@@ -22,7 +22,7 @@ bool is_free(const RWMutex& m) { return !m.state().writer && m.state().readers =
 
 BOOST_AUTO_TEST_SUITE(rwmutex)
 
-// TestParallelReaders
+// Go: sync/rwmutex_test.go TestParallelReaders
 BOOST_AUTO_TEST_CASE(readers_hold_it_at_the_same_time) {
   run([] {
     RWMutex m;
@@ -50,7 +50,7 @@ BOOST_AUTO_TEST_CASE(readers_hold_it_at_the_same_time) {
   });
 }
 
-// TestRWMutex
+// Go: sync/rwmutex_test.go TestRWMutex
 BOOST_AUTO_TEST_CASE(writers_exclude_everybody_under_load) {
   run([] {
     for (int readers : {1, 3, 10}) {

@@ -103,6 +103,28 @@ BOOST_AUTO_TEST_CASE(many_addresses_of_one_bucket_do_not_mix) {
   });
 }
 
+// Go: sync/mutex_test.go TestSemaphore
+BOOST_AUTO_TEST_CASE(one_permit_goes_round_among_many) {
+  run([] {
+    Semaphore s{1};
+    std::atomic<int> inside{0}, wrong{0};
+    WaitGroup wg;
+    for (int k = 0; k < 10; k++) {
+      wg.go([&] {
+        for (int i = 0; i < 100 * kRounds; i++) {
+          if (semacquire(s) != Outcome::Fired || inside.fetch_add(1) != 0) wrong++;
+          if (i % 16 == 0) yield();
+          inside--;
+          semrelease(s);
+        }
+      });
+    }
+    wg.wait();
+    BOOST_TEST(wrong == 0);
+    BOOST_TEST(s == 1u);
+  });
+}
+
 BOOST_AUTO_TEST_CASE(a_sleeper_in_the_middle_that_gives_up_leaves_the_others_in_order) {
   run([] {
     for (int out = 0; out < 4; out++) {

@@ -27,7 +27,7 @@ BOOST_AUTO_TEST_CASE(wait_returns_at_once_when_the_counter_is_zero) {
   });
 }
 
-// TestWaitGroup
+// Go: sync/waitgroup_test.go TestWaitGroup
 BOOST_AUTO_TEST_CASE(it_is_a_barrier_that_can_be_used_again) {
   run([] {
     WaitGroup first, second;
@@ -53,7 +53,7 @@ BOOST_AUTO_TEST_CASE(it_is_a_barrier_that_can_be_used_again) {
   });
 }
 
-// TestWaitGroupMisuse
+// Go: sync/waitgroup_test.go TestWaitGroupMisuse
 BOOST_AUTO_TEST_CASE(a_negative_counter_panics_and_the_counter_stays) {
   run([] {
     WaitGroup wg;
@@ -114,7 +114,7 @@ BOOST_AUTO_TEST_CASE(waits_that_end_early_are_not_counted_any_more) {
   });
 }
 
-// TestWaitGroupGo
+// Go: sync/waitgroup_test.go TestWaitGroupGo
 BOOST_AUTO_TEST_CASE(go_counts_a_goroutine_also_when_it_ends_by_goexit) {
   run([] {
     WaitGroup wg;
@@ -129,7 +129,7 @@ BOOST_AUTO_TEST_CASE(go_counts_a_goroutine_also_when_it_ends_by_goexit) {
   });
 }
 
-// TestWaitGroupRace
+// Go: sync/waitgroup_test.go TestWaitGroupRace
 BOOST_AUTO_TEST_CASE(the_last_done_is_seen_by_whoever_waits) {
   run([] {
     int wrong = 0;

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 
 import pytest
 
 import gort
-from gort import Cond, FatalError, Mutex, WaitGroup
+from gort import Chan, Cond, FatalError, Mutex, WaitGroup
 
 
 def test_signal_wakes_the_one_that_has_waited_longest(until_waiting):
@@ -30,6 +31,168 @@ def test_signal_wakes_the_one_that_has_waited_longest(until_waiting):
         return order
 
     assert gort.run(body) == [0, 1, 2]
+
+
+@pytest.mark.go("sync/cond_test.go TestCondSignal")
+def test_each_signal_wakes_one():
+    def main():
+        mu, n = Mutex(), 2
+        cond, running, awake = Cond(mu), Chan(n), Chan(n)
+
+        def waits():
+            with mu:
+                running.send(None)
+                cond.wait()
+                awake.send(None)
+
+        for _ in range(n):
+            gort.go(waits)
+        for _ in range(n):
+            running.recv()
+        for left in range(n, 0, -1):
+            assert awake.try_recv() is None, "it is not asleep"
+            with mu:  # so they are in wait
+                cond.signal()
+            awake.recv()
+            assert awake.try_recv() is None, f"too many are awake, {left - 1} should sleep"
+        cond.signal()
+
+    gort.run(main)
+
+
+@pytest.mark.go("sync/cond_test.go TestCondSignalGenerations")
+def test_a_signal_is_for_who_waited_before_it():
+    def main():
+        mu, n = Mutex(), 100
+        cond, running, awake = Cond(mu), Chan(n), Chan(n)
+
+        def waits(i):
+            with mu:
+                running.send(None)
+                cond.wait()
+                awake.send(i)
+
+        order = []
+        for i in range(n):
+            gort.go(waits, i)
+            if i > 0:
+                order.append(awake.recv())
+            running.recv()
+            with mu:
+                cond.signal()
+        order.append(awake.recv())
+        return order
+
+    assert gort.run(main) == list(range(100))
+
+
+@pytest.mark.go("sync/cond_test.go TestCondBroadcast")
+def test_each_broadcast_wakes_every_waiter_once():
+    def main():
+        mu, n, over = Mutex(), 20, []
+        cond, running, awake = Cond(mu), Chan(n), Chan(n)
+
+        def waits(i):
+            with mu:
+                while not over:
+                    running.send(i)
+                    cond.wait()
+                    awake.send(i)
+
+        goroutines = [gort.go(waits, i) for i in range(n)]
+        for turn in range(n):
+            for _ in range(n):
+                running.recv()
+            assert awake.try_recv() is None, "it is not asleep"
+            with mu:
+                if turn == n - 1:
+                    over.append(True)
+                cond.broadcast()
+            assert sorted(awake.recv() for _ in range(n)) == list(range(n))
+        for g in goroutines:
+            g.join()
+        assert running.try_recv() is None
+        cond.broadcast()
+
+    gort.run(main)
+
+
+@pytest.mark.go("sync/cond_test.go TestRace")
+def test_three_pass_a_value_on_whoever_comes_first(inside):
+    def body():
+        mu, x, seen, wg = Mutex(), [0], [], WaitGroup()
+        cond = Cond(mu)
+
+        def first():
+            with mu:
+                x[0] = 1
+                cond.wait()
+                seen.append(x[0])
+                x[0] = 3
+                cond.signal()
+
+        def until(values, then):
+            while True:
+                with mu:
+                    if x[0] in values:
+                        return then()
+                gort.gosched()
+
+        def second():
+            x[0] = 2
+            cond.signal()
+
+        def third():
+            if x[0] == 2:
+                cond.wait()
+                seen.append(x[0])
+
+        for fn, *arguments in [(first,), (until, [1], second), (until, [2, 3], third)]:
+            wg.go(fn, *arguments)
+        wg.wait()
+        return seen in ([2], [2, 3])
+
+    assert inside(body)
+
+
+@pytest.mark.go("sync/cond_test.go TestCondSignalStealing")
+def test_who_waits_already_is_not_robbed_of_a_broadcast():
+    def main():
+        for _ in range(100):
+            mu, ch, done = Mutex(), Chan(), []
+            cond = Cond(mu)
+
+            def first():
+                with mu:
+                    ch.send(None)
+                    cond.wait()
+                ch.send(None)
+
+            def second():
+                with mu:
+                    while not done:
+                        cond.wait()
+
+            gort.go(first)
+            ch.recv()
+            with mu:  # so it is in wait
+                pass
+            gort.go(cond.broadcast)
+            late = gort.go(second)
+            ch.recv()
+            with mu:
+                done.append(True)
+            cond.broadcast()
+            late.join()
+
+    gort.run(main)
+
+
+@pytest.mark.go("sync/cond_test.go TestCondCopy")
+def test_it_cannot_be_copied():
+    with pytest.raises(TypeError) as error:
+        copy.copy(Cond(Mutex()))
+    assert str(error.value) == "cannot pickle or copy gort.Cond objects"
 
 
 def test_broadcast_wakes_all(inside, until_waiting):

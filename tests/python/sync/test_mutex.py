@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import gort
-from gort import FatalError, Mutex, WaitGroup
+from gort import Chan, FatalError, Mutex, WaitGroup
 
 
 def test_only_one_is_inside_at_a_time(inside):
@@ -57,6 +57,63 @@ def test_goroutines_and_threads_exclude_each_other():
     assert count == 1200
 
 
+@pytest.mark.go("sync/mutex_test.go TestMutex HammerMutex")
+@pytest.mark.parametrize("procs", [1, 4])
+def test_locks_and_tries_mix_under_load(procs):
+    def main():
+        mu, wg, inside_now = Mutex(), WaitGroup(), []
+
+        def hammer():
+            for i in range(300):
+                if i % 3 == 0:
+                    if not mu.try_lock():
+                        continue
+                else:
+                    mu.lock()
+                inside_now.append(1)
+                if len(inside_now) > 1:
+                    raise AssertionError("two are inside")
+                if i % 7 == 0:
+                    gort.gosched()
+                inside_now.pop()
+                mu.unlock()
+
+        for _ in range(10):
+            wg.go(hammer)
+        wg.wait()
+        return mu.state
+
+    assert gort.run(main, procs=procs) == (False, False, False, 0)
+
+
+@pytest.mark.go("sync/mutex_test.go TestMutexFairness")
+def test_a_waiter_gets_it_from_one_that_hardly_ever_lets_go():
+    def main():
+        mu, stop, done = Mutex(), Chan(), Chan(1)
+
+        def hog():
+            while stop.try_recv() is None:
+                with mu:
+                    gort.sleep(0.0001)
+
+        def wants_it():
+            for _ in range(10):
+                gort.sleep(0.0001)
+                with mu:
+                    pass
+            done.send(True)
+
+        g = gort.go(hog)
+        gort.go(wants_it)
+        got = done.recv(timeout=50)
+        stop.close()
+        g.join()
+        return got
+
+    assert gort.run(main)
+
+
+@pytest.mark.go("sync/mutex_test.go TestMutex")
 def test_try_lock_takes_a_free_mutex_only(inside):
     def body():
         mu = Mutex()
@@ -100,11 +157,16 @@ def test_state_shows_who_waits(until_waiting):
     assert gort.run(body) == (True, 1, ("<Mutex locked, 1 waiting>", "sync.Mutex.Lock"))
 
 
-def test_unlock_of_an_unlocked_mutex_is_fatal_and_changes_nothing(inside):
+@pytest.mark.go("sync/mutex_test.go TestMutexMisuse")
+@pytest.mark.parametrize("program", ["unlock", "lock unlock unlock"])
+def test_unlock_of_an_unlocked_mutex_is_fatal_and_changes_nothing(inside, program):
     def body():
         mu = Mutex()
+        *before, wrong = program.split()
+        for step in before:
+            getattr(mu, step)()
         with pytest.raises(FatalError) as error:
-            mu.unlock()
+            getattr(mu, wrong)()
         assert str(error.value) == "sync: unlock of unlocked mutex"
         return mu.try_lock()
 

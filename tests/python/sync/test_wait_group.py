@@ -34,6 +34,64 @@ def test_wait_returns_when_every_counted_goroutine_is_done(inside):
     assert inside(body) == [0, 1, 2]
 
 
+@pytest.mark.go("sync/waitgroup_test.go TestWaitGroup")
+def test_it_is_a_barrier_that_can_be_used_again(inside):
+    def body():
+        arrived, leave = WaitGroup(), WaitGroup()
+        for _ in range(8):
+            n = 16
+            exited = Chan(n)
+            arrived.add(n)
+            leave.add(n)
+
+            def work(exited=exited):
+                arrived.done()
+                leave.wait()
+                exited.send(True)
+
+            for _ in range(n):
+                gort.go(work)
+            arrived.wait()
+            for _ in range(n):
+                assert exited.try_recv() is None, "the group was released too soon"
+                leave.done()
+            for _ in range(n):
+                exited.recv()
+
+    inside(body)
+
+
+@pytest.mark.go("sync/waitgroup_test.go TestWaitGroupRace")
+def test_wait_returns_after_the_last_done():
+    def main():
+        for _ in range(300):
+            wg, done = WaitGroup(), []
+            wg.add(1)
+            gort.go(lambda: (done.append(1), wg.done()))
+            wg.add(1)
+            gort.go(lambda: (done.append(2), wg.done()))
+            wg.wait()
+            assert sorted(done) == [1, 2], "woken too soon"
+
+    gort.run(main)
+
+
+@pytest.mark.go("sync/waitgroup_test.go TestIssue76126")
+def test_a_panic_ends_the_run_and_nobody_passes_wait():
+    passed = []
+
+    def main():
+        wg = WaitGroup()
+        wg.go(lambda: 1 / 0)
+        wg.wait()
+        passed.append("wait returned")
+
+    with pytest.raises(ZeroDivisionError):
+        gort.run(main)
+    assert passed == []
+
+
+@pytest.mark.go("sync/waitgroup_test.go TestWaitGroupGo")
 def test_go_passes_arguments_and_counts(inside):
     def body():
         wg, got = WaitGroup(), []
@@ -107,6 +165,16 @@ def test_it_can_be_used_again_after_wait():
     for _ in range(3):
         wg.go(lambda: None)
         wg.wait()
+
+
+@pytest.mark.go("sync/waitgroup_test.go TestWaitGroupMisuse")
+def test_one_done_too_many_panics():
+    wg = WaitGroup()
+    wg.add(1)
+    wg.done()
+    with pytest.raises(PanicError) as error:
+        wg.done()
+    assert str(error.value) == "sync: negative WaitGroup counter"
 
 
 @pytest.mark.parametrize(
