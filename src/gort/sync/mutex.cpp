@@ -8,6 +8,7 @@
 #include "gort/sched/go.h"
 #include "gort/sched/lane.h"
 #include "gort/sched/preempt.h"
+#include "gort/sync/for_sure.h"
 #include "gort/sync/semaphore.h"
 
 namespace gort {
@@ -124,15 +125,7 @@ void Mutex::give_up() {
   }
 }
 
-Outcome Mutex::lock_for_sure() {
-  Outcome first = Outcome::Fired;
-  for (;;) {
-    Outcome outcome = lock_until(kForever);
-    if (outcome == Outcome::Fired || outcome == Outcome::Deadlock) return first == Outcome::Fired ? outcome : first;
-    if (first == Outcome::Fired) first = outcome;
-    yield();  // a goroutine that is told to end cannot park any more
-  }
-}
+Outcome Mutex::lock_for_sure() { return for_sure([this] { return lock_until(kForever); }); }
 
 // Unlocking and taking the one to be woken off the count are one step, so that nobody locks in between.
 void Mutex::unlock_slow(int32_t old) {

@@ -2,6 +2,7 @@
 
 #include "gort/base/errors.h"
 #include "gort/observe/contention.h"
+#include "gort/sync/for_sure.h"
 
 namespace gort {
 namespace {
@@ -156,6 +157,9 @@ void RWMutex::unlock() {
   ready_all(let_in);
   writers_.unlock();
 }
+
+Outcome RWMutex::lock_for_sure() { return for_sure([this] { return lock_until(); }); }
+Outcome RWMutex::lock_shared_for_sure() { return for_sure([this] { return lock_shared_until(); }); }
 
 // writer_leaves clears the writer bit and lets the waiting readers in. Under lock_. Returns those to be readied, in order.
 Waiter* RWMutex::writer_leaves() {

@@ -19,6 +19,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "gort/base/clock.h"
@@ -58,6 +59,15 @@ class RWMutex {
   }
   [[nodiscard]] Outcome lock_until(Nanos deadline = kForever);
   [[nodiscard]] bool try_lock();
+
+  // lock_for_sure and lock_shared_for_sure: for_sure.h.
+  Outcome lock_for_sure();
+  Outcome lock_shared_for_sure();
+
+  // For dumps: the goroutine that has it for writing; 0: none, or not known. As Mutex::holder.
+  uint64_t holder() const { return writers_.holder(); }
+  void note_holder(uint64_t goroutine) { writers_.note_holder(goroutine); }
+  static size_t holder_offset() { return offsetof(RWMutex, writers_) + Mutex::holder_offset(); }
 
   // unlock throws Fatal("sync: Unlock of unlocked RWMutex") with nothing changed.
   void unlock();
