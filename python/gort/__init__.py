@@ -17,6 +17,7 @@ from ._gort import (
     Mutex,
     Once,
     Pool,
+    RWMutex,
     Selected,
     Ticker,
     Timer,
@@ -53,10 +54,10 @@ __version__ = "0.1.0"
 _C_API = _gort._C_API  # PyCapsule_Import("gort._C_API"): gort/python/c_api.h
 __all__ = [
     "Chan", "Cond", "Deadlock", "FatalError", "GoExit", "Goroutine", "GortError", "Mutex", "Once", "Panic", "PanicError", "Pool",
-    "Selected", "Ticker", "Timer", "WaitGroup", "after", "after_func", "contention", "context", "current", "defer", "func", "gc",
-    "get_cmake_dir", "get_include", "go", "go_native", "goexit", "gomaxprocs", "gosched", "heap", "lock_os_thread", "nil_chan", "num_cpu",
-    "num_goroutine", "panic", "panichook", "recover", "recv", "run", "runtime", "sched", "select", "send", "signal", "sleep", "sync", "tick",
-    "unlock_os_thread",
+    "RWMutex", "Selected", "Ticker", "Timer", "WaitGroup", "after", "after_func", "contention", "context", "current", "defer", "func",
+    "gc", "get_cmake_dir", "get_include", "go", "go_native", "goexit", "gomaxprocs", "gosched", "heap", "lock_os_thread", "nil_chan",
+    "num_cpu", "num_goroutine", "panic", "panichook", "recover", "recv", "run", "runtime", "sched", "select", "send", "signal",
+    "sleep", "sync", "tick", "unlock_os_thread",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@
 #include "goroutine_object.h"
 #include "gort/sched/layout.h"
 #include "gort/sync/mutex.h"
+#include "gort/sync/rwmutex.h"
 #include "register.h"
 
 extern "C" {
@@ -56,6 +57,7 @@ bool register_layout(PyObject*) {
   record.add("goroutine.created_at", offsetof(GoroutineObject, created_offset));
   record.add("goroutine.size", sizeof(GoroutineObject));
   record.add("mutex.holder", Mutex::holder_offset());
+  record.add("rwmutex.holder", RWMutex::holder_offset());
 
   record.add("object.type", offsetof(PyObject, ob_type));
   record.add("type.name", offsetof(PyTypeObject, tp_name));

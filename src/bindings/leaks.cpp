@@ -46,6 +46,7 @@ bool read_wait(Candidate& c) {
     case WaitReason::ChanReceive:
     case WaitReason::ChanSend:
     case WaitReason::MutexLock:
+    case WaitReason::RWMutexLock:   // not RLock: the parked call may own an rlocker instead of the mutex
     case WaitReason::WaitGroupWait:
     case WaitReason::CondWait:
       c.on.push_back(on);

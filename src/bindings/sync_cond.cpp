@@ -12,16 +12,20 @@ namespace {
 struct CondObject {
   PyObject_HEAD
   PyObject* weak_references;
-  PyObject* lock;      // a Mutex, or anything with lock() and unlock()
+  PyObject* lock;      // ours, or anything with lock() and unlock()
   NotifyList list;
 };
 CondObject* as_cond(PyObject* self) { return reinterpret_cast<CondObject*>(self); }
+
+// Ours are used without their methods: a wait that a stop or a signal ends must have them back on return (lock_for_sure).
+bool is_ours(PyObject* lock) { return Py_TYPE(lock) == mutex_type || Py_TYPE(lock) == rwmutex_type || Py_TYPE(lock) == rlocker_type; }
+RWMutex& read_side(PyObject* lock) { return RWMutexObject::of(as_rlocker(lock)->rwmutex); }
 
 PyObject* cond_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
   static const char* names[] = {"lock", nullptr};
   PyObject* lock;
   if (!PyArg_ParseTupleAndKeywords(args, keywords, "O:Cond", const_cast<char**>(names), &lock)) return nullptr;
-  if (Py_TYPE(lock) != mutex_type) {
+  if (!is_ours(lock)) {
     for (const char* name : {"lock", "unlock"}) {
       PyObject* method = PyObject_GetAttrString(lock, name);
       bool callable = method && PyCallable_Check(method);
@@ -60,29 +64,43 @@ void cond_dealloc(PyObject* self) {
 }
 
 bool unlock_of(CondObject* cond) {
-  if (Py_TYPE(cond->lock) == mutex_type) {
-    MutexObject::of(cond->lock).note_holder(0);
+  PyObject* lock = cond->lock;
+  if (is_ours(lock)) {
     try {
-      MutexObject::of(cond->lock).unlock();
+      if (Py_TYPE(lock) == mutex_type) {
+        MutexObject::of(lock).note_holder(0);
+        MutexObject::of(lock).unlock();
+      } else if (Py_TYPE(lock) == rwmutex_type) {
+        RWMutexObject::of(lock).note_holder(0);
+        RWMutexObject::of(lock).unlock();
+      } else {
+        read_side(lock).unlock_shared();
+      }
       return true;
     } catch (...) {
       errors::translate();
       return false;
     }
   }
-  PyObject* result = PyObject_CallMethod(cond->lock, "unlock", nullptr);
+  PyObject* result = PyObject_CallMethod(lock, "unlock", nullptr);
   Py_XDECREF(result);
   return result != nullptr;
 }
 
+template <class Lock>
+Outcome lock_for_sure(Lock& lock) {
+  Outcome outcome = lock.lock_for_sure();
+  if (outcome != Outcome::Deadlock) note_holder(lock);   // of the others it returns holding it
+  return outcome;
+}
+
 // Fired, or the first outcome that was not obeyed. Pending: a foreign lock failed, exception set.
 Outcome lock_of(CondObject* cond) {
-  if (Py_TYPE(cond->lock) == mutex_type) {
-    Outcome outcome = MutexObject::of(cond->lock).lock_for_sure();
-    if (outcome != Outcome::Deadlock) note_holder(MutexObject::of(cond->lock));   // of the others it returns holding it
-    return outcome;
-  }
-  PyObject* result = PyObject_CallMethod(cond->lock, "lock", nullptr);
+  PyObject* lock = cond->lock;
+  if (Py_TYPE(lock) == mutex_type) return lock_for_sure(MutexObject::of(lock));
+  if (Py_TYPE(lock) == rwmutex_type) return lock_for_sure(RWMutexObject::of(lock));
+  if (Py_TYPE(lock) == rlocker_type) return read_side(lock).lock_shared_for_sure();
+  PyObject* result = PyObject_CallMethod(lock, "lock", nullptr);
   if (!result) return Outcome::Pending;
   Py_DECREF(result);
   return Outcome::Fired;
@@ -168,7 +186,7 @@ PyMemberDef cond_members[] = {
     {nullptr, 0, 0, 0, nullptr}};
 
 PyType_Slot cond_slots[] = {
-    {Py_tp_doc, const_cast<char*>("Cond(lock)\n--\n\nWaiting for a condition that a lock guards. lock: a Mutex, or anything with lock() and unlock().")},
+    {Py_tp_doc, const_cast<char*>("Cond(lock)\n--\n\nWaiting for a condition that a lock guards. lock: a Mutex, an RWMutex (for writing),\nits rlocker(), or anything with lock() and unlock().")},
     {Py_tp_new, reinterpret_cast<void*>(cond_new)},
     {Py_tp_traverse, reinterpret_cast<void*>(cond_traverse)},
     {Py_tp_clear, reinterpret_cast<void*>(cond_clear)},

@@ -5,6 +5,7 @@
 #include "goroutine_object.h"
 #include "gort/chan/channel.h"
 #include "gort/sync/mutex.h"
+#include "gort/sync/rwmutex.h"
 #include "gort/sync/wait_group.h"
 #include "python_lane.h"
 
@@ -54,6 +55,10 @@ void look_into(Wait& wait, WaitReason reason, const void* on) {
       return;
     case WaitReason::MutexLock:
       wait.holder = static_cast<const Mutex*>(on)->holder();
+      break;
+    case WaitReason::RWMutexRLock:
+    case WaitReason::RWMutexLock:
+      wait.holder = static_cast<const RWMutex*>(on)->holder();
       break;
     case WaitReason::WaitGroupWait:
       wait.on.push_back("WaitGroup " + address(on) + " (counter " + std::to_string(static_cast<const WaitGroup*>(on)->count()) + ")");

@@ -167,6 +167,27 @@ def test_a_mutex_locked_twice_by_its_only_owner_is_leaked():
     assert leaked_among(lambda: {"leaked": gort.go(locks_twice, gort.Mutex())}) == (["leaked"], [])
 
 
+@pytest.mark.parametrize("first", ["lock", "rlock"])
+def test_an_rwmutex_locked_twice_by_its_only_owner_is_leaked(first):
+    def locks(mu):
+        getattr(mu, first)()
+        mu.lock()
+
+    assert leaked_among(lambda: {"leaked": gort.go(locks, gort.RWMutex())}) == (["leaked"], [])
+
+
+def test_who_waits_for_readers_that_may_still_go_is_not_leaked():
+    mu = gort.RWMutex()
+
+    def start():
+        writer = gort.go(mu.lock)
+        settle(writer)
+        return {"waits": writer, "reads": gort.go(mu.rlocker().lock)}
+
+    mu.rlock()
+    assert leaked_among(start) == ([], ["reads", "waits"])
+
+
 def test_a_wait_group_that_nobody_counts_down():
     def start():
         group = gort.WaitGroup()

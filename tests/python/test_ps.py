@@ -265,15 +265,16 @@ def test_rows_have_the_names_and_values_of_sched_state():
     assert [(p["lane"], p["id"]) for p in data["processors"]] == [(p["lane"], p["id"]) for p in own["processors"]]
 
 
-def test_who_has_the_mutex_is_shown():
-    code = """
-    mutex = gort.Mutex()
+@pytest.mark.parametrize(("kind", "lock", "reason"), [("Mutex", "lock", "sync.Mutex.Lock"), ("RWMutex", "rlock", "sync.RWMutex.RLock")])
+def test_who_has_the_mutex_is_shown(kind, lock, reason):
+    code = f"""
+    mutex = gort.{kind}()
     def has_it():
         with mutex: gort.sleep(100)
     def wants_it():
-        mutex.lock()
+        mutex.{lock}()
     def main():
-        for fn, reason in ((has_it, "sleep"), (wants_it, "sync.Mutex.Lock")):
+        for fn, reason in ((has_it, "sleep"), (wants_it, "{reason}")):
             g = gort.go(fn)
             while g.wait_reason != reason: gort.gosched()
         ready()
@@ -284,7 +285,7 @@ def test_who_has_the_mutex_is_shown():
     with Program(code) as program:
         rows = rows_of(program.pid)
         assert rows["wants_it"]["held_by"] == rows["has_it"]["id"] and rows["has_it"]["held_by"] is None
-        assert f"sync.Mutex.Lock, held by {rows['has_it']['id']}" in gort("ps", str(program.pid)).stdout
+        assert f"{reason}, held by {rows['has_it']['id']}" in gort("ps", str(program.pid)).stdout
 
 
 def test_the_child_of_a_fork_is_a_process_of_its_own():

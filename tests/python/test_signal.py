@@ -461,11 +461,13 @@ def test_a_program_ends_although_a_channel_is_notified():
 def test_a_python_handler_does_all_but_wait():
     # It ran on the scheduler's stack, where a wait found no goroutine and crashed.
     done = python("""
-        ch, locked, buffered, done = gort.Chan(), gort.Mutex(), gort.Chan(1), gort.Chan(1)
+        ch, locked, rwlocked, buffered, done = gort.Chan(), gort.Mutex(), gort.RWMutex(), gort.Chan(1), gort.Chan(1)
         locked.lock()
+        rwlocked.lock()
         waits = {
             "send": lambda: ch.send(1), "recv": lambda: ch.recv(), "lock": locked.lock, "sleep": lambda: gort.sleep(0.01),
             "select": lambda: gort.select(ch, gort.Chan()), "join": lambda: gort.go(gort.sleep, 0.01).join(), "nil": gort.nil_chan.recv,
+            "write": rwlocked.lock, "read": rwlocked.rlock, "rlocker": rwlocked.rlocker().lock,
         }
         texts = {}
         def handler(number, frame):
@@ -486,6 +488,7 @@ def test_a_python_handler_does_all_but_wait():
             threading.Thread(target=kills, args=(gort.current(),)).start()
             got = done.recv(), buffered.recv()
             assert me == [gort.current()], me
+            assert rwlocked.state == (True, 0), rwlocked
             return got
         print(gort.run(main), sorted(texts) == sorted(waits), {"cannot wait" in text for text in texts.values()})
     """)

@@ -358,8 +358,9 @@ class Reader:
         record, objects = self._python, self._objects
         try:
             frame = g["lane_data"]
-            if row.wait_reason == "sync.Mutex.Lock" and "mutex.holder" in record:
-                row = row._replace(held_by=self._pointer(row.waiting_on + record["mutex.holder"]) or None)
+            lock = {"sync.Mutex.Lock": "mutex", "sync.RWMutex.Lock": "rwmutex", "sync.RWMutex.RLock": "rwmutex"}.get(row.wait_reason)
+            if lock and f"{lock}.holder" in record:
+                row = row._replace(held_by=self._pointer(row.waiting_on + record[f"{lock}.holder"]) or None)
             if stacks and objects.has_stacks:
                 row = row._replace(stack=objects.stack(self._pointer(frame + record["frame.state"])))
             goroutine = self._pointer(frame + record["frame.object"])

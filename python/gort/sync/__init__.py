@@ -6,7 +6,9 @@
 ('hello', 'hello')
 """
 
-from .._gort import Cond, Mutex, MutexState, Once, Pool, WaitGroup
+from .._gort import Cond, Mutex, MutexState, Once, Pool, RLocker, RWMutex, RWMutexState, WaitGroup
 from ._once import once_func, once_value, once_values
 
-__all__ = ["Cond", "Mutex", "MutexState", "Once", "Pool", "WaitGroup", "once_func", "once_value", "once_values"]
+__all__ = [
+    "Cond", "Mutex", "MutexState", "Once", "Pool", "RLocker", "RWMutex", "RWMutexState", "WaitGroup", "once_func", "once_value", "once_values",
+]

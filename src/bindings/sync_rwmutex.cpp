@@ -1,0 +1,222 @@
+// gort.RWMutex and its rlocker: see sync_objects.h.
+#include <string>
+
+#include "arguments.h"
+#include "errors.h"
+#include "gort/sync/rwmutex.h"
+#include "python_lane.h"
+#include "sync_objects.h"
+
+namespace gort::python {
+
+PyTypeObject* rwmutex_type = nullptr;
+PyTypeObject* rlocker_type = nullptr;
+
+namespace {
+
+PyTypeObject* rwmutex_state_type = nullptr;
+
+// Parks. The wait is looked after before it begins (machine_to_wait): a reader is counted before the core can find out that it may not wait.
+bool taken(PyObject* rwmutex, Outcome (RWMutex::*lock_until)(Nanos)) {
+  if (!machine_to_wait()) [[unlikely]] return false;
+  Outcome outcome = (RWMutexObject::of(rwmutex).*lock_until)(kForever);
+  if (outcome != Outcome::Fired) [[unlikely]] {
+    raise_outcome(outcome);
+    return false;
+  }
+  after_wait();
+  return true;
+}
+
+bool lock(PyObject* self) {
+  if (!taken(self, &RWMutex::lock_until)) return false;
+  note_holder(RWMutexObject::of(self));
+  return true;
+}
+bool rlock(PyObject* self) { return taken(self, &RWMutex::lock_shared_until); }
+
+PyObject* unlocked(PyObject* rwmutex, void (RWMutex::*unlock)()) {
+  if (!operation()) [[unlikely]] return nullptr;
+  try {
+    (RWMutexObject::of(rwmutex).*unlock)();
+  } catch (...) {
+    return errors::translate();
+  }
+  Py_RETURN_NONE;
+}
+
+// --- RWMutex
+
+PyObject* rwmutex_lock(PyObject* self, PyObject*) {
+  if (!lock(self)) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyObject* rwmutex_enter(PyObject* self, PyObject*) { return lock(self) ? Py_NewRef(self) : nullptr; }
+
+PyObject* rwmutex_try_lock(PyObject* self, PyObject*) {
+  if (!operation()) return nullptr;
+  bool got_it = RWMutexObject::of(self).try_lock();
+  if (got_it) note_holder(RWMutexObject::of(self));
+  return PyBool_FromLong(got_it);
+}
+
+PyObject* rwmutex_unlock(PyObject* self, PyObject*) {
+  RWMutexObject::of(self).note_holder(0);
+  return unlocked(self, &RWMutex::unlock);
+}
+
+PyObject* rwmutex_exit(PyObject* self, PyObject* const*, Py_ssize_t) { return rwmutex_unlock(self, nullptr); }
+
+PyObject* rwmutex_rlock(PyObject* self, PyObject*) {
+  if (!rlock(self)) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyObject* rwmutex_try_rlock(PyObject* self, PyObject*) {
+  if (!operation()) return nullptr;
+  return PyBool_FromLong(RWMutexObject::of(self).try_lock_shared());
+}
+
+PyObject* rwmutex_runlock(PyObject* self, PyObject*) { return unlocked(self, &RWMutex::unlock_shared); }
+
+PyObject* rwmutex_rlocker(PyObject* self, PyObject*) {
+  PyObject* rlocker = rlocker_type->tp_alloc(rlocker_type, 0);
+  if (rlocker) as_rlocker(rlocker)->rwmutex = Py_NewRef(self);
+  return rlocker;
+}
+
+PyObject* rwmutex_state(PyObject* self, void*) {
+  RWMutex::State state = RWMutexObject::of(self).state();
+  PyObject* result = PyStructSequence_New(rwmutex_state_type);
+  PyObject* readers = result ? PyLong_FromUnsignedLong(state.readers) : nullptr;
+  if (!readers) {
+    Py_XDECREF(result);
+    return nullptr;
+  }
+  PyStructSequence_SET_ITEM(result, 0, PyBool_FromLong(state.writer));
+  PyStructSequence_SET_ITEM(result, 1, readers);
+  return result;
+}
+
+std::string text_of(PyObject* rwmutex) {
+  RWMutex::State state = RWMutexObject::of(rwmutex).state();
+  std::string text = state.writer ? " writer" : "";
+  if (state.readers) text += (state.writer ? ", " : " ") + std::to_string(state.readers) + (state.readers == 1 ? " reader" : " readers");
+  return "<RWMutex" + (text.empty() ? " unlocked" : text) + ">";
+}
+
+PyObject* rwmutex_repr(PyObject* self) { return PyUnicode_FromString(text_of(self).c_str()); }
+
+PyMethodDef rwmutex_methods[] = {
+    {"lock", rwmutex_lock, METH_NOARGS,
+     "lock()\n--\n\nLock for writing (Go's Lock): park until earlier writers and all readers are gone. Readers that come meanwhile wait for us."},
+    {"try_lock", rwmutex_try_lock, METH_NOARGS, "try_lock()\n--\n\nLock for writing if that needs no waiting; tell whether it was done."},
+    {"unlock", rwmutex_unlock, METH_NOARGS,
+     "unlock()\n--\n\nUnlock for writing; any goroutine or thread may. All readers that wait go before the next writer.\n\n"
+     "FatalError, with nothing changed, if it is not locked for writing."},
+    {"rlock", rwmutex_rlock, METH_NOARGS,
+     "rlock()\n--\n\nLock for reading (Go's RLock): park while a writer has it or waits for it.\n\n"
+     "Do not rlock() again before runlock(): a writer that comes in between blocks both."},
+    {"try_rlock", rwmutex_try_rlock, METH_NOARGS, "try_rlock()\n--\n\nLock for reading if that needs no waiting; tell whether it was done."},
+    {"runlock", rwmutex_runlock, METH_NOARGS,
+     "runlock()\n--\n\nUndo one rlock(); any goroutine or thread may. FatalError, with nothing changed, if it is not locked for reading."},
+    {"rlocker", rwmutex_rlocker, METH_NOARGS,
+     "rlocker()\n--\n\nAn object whose lock() and unlock() are our rlock() and runlock() (Go's RLocker): for with, and for Cond."},
+    {"__enter__", rwmutex_enter, METH_NOARGS, nullptr},
+    {"__exit__", raw(rwmutex_exit), METH_FASTCALL, nullptr},
+    {"__reduce__", errors::refuse_reduce, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef rwmutex_properties[] = {
+    {"state", rwmutex_state, nullptr, "(writer, readers), as they are at this moment.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyType_Slot rwmutex_slots[] = {
+    {Py_tp_doc, const_cast<char*>("RWMutex()\n--\n\nGo's reader/writer lock for goroutines and threads: any number of readers, or one\n"
+                                  "writer. Owned by nobody.\n\n"
+                                  "A waiting writer stops new readers; when it unlocks, those that have come meanwhile go before the next writer.\n"
+                                  "`with mu` locks for writing, `with mu.rlocker()` for reading.\n\n"
+                                  ">>> mu = RWMutex()\n>>> with mu.rlocker():\n...     mu.state\n"
+                                  "gort.sync.RWMutexState(writer=False, readers=1)")},
+    {Py_tp_new, reinterpret_cast<void*>(RWMutexObject::make)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(RWMutexObject::destroy)},
+    {Py_tp_repr, reinterpret_cast<void*>(rwmutex_repr)},
+    {Py_tp_methods, rwmutex_methods},
+    {Py_tp_getset, rwmutex_properties},
+    {Py_tp_members, RWMutexObject::members},
+    {0, nullptr}};
+PyType_Spec rwmutex_spec = {"gort.RWMutex", sizeof(RWMutexObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, rwmutex_slots};
+
+PyStructSequence_Field rwmutex_state_fields[] = {{"writer", "one has it, or waits for the readers to go"},
+                                                 {"readers", "how many have it, or wait for the writer"},
+                                                 {nullptr, nullptr}};
+PyStructSequence_Desc rwmutex_state_description = {"gort.sync.RWMutexState", "What an RWMutex looks like.", rwmutex_state_fields, 2};
+
+// --- RLocker
+
+PyObject* rlocker_lock(PyObject* self, PyObject*) {
+  if (!rlock(as_rlocker(self)->rwmutex)) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyObject* rlocker_enter(PyObject* self, PyObject*) { return rlock(as_rlocker(self)->rwmutex) ? Py_NewRef(self) : nullptr; }
+
+PyObject* rlocker_unlock(PyObject* self, PyObject*) { return unlocked(as_rlocker(self)->rwmutex, &RWMutex::unlock_shared); }
+
+PyObject* rlocker_exit(PyObject* self, PyObject* const*, Py_ssize_t) { return rlocker_unlock(self, nullptr); }
+
+PyObject* rlocker_repr(PyObject* self) {
+  return PyUnicode_FromFormat("<RLocker of %s>", text_of(as_rlocker(self)->rwmutex).c_str());
+}
+
+int rlocker_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(as_rlocker(self)->rwmutex);
+  return 0;
+}
+
+// Without tp_clear: an RWMutex refers to nothing, so no cycle goes through here.
+void rlocker_dealloc(PyObject* self) {
+  PyObject_GC_UnTrack(self);
+  if (as_rlocker(self)->weak_references) PyObject_ClearWeakRefs(self);
+  Py_DECREF(as_rlocker(self)->rwmutex);
+  PyTypeObject* type = Py_TYPE(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+PyMethodDef rlocker_methods[] = {
+    {"lock", rlocker_lock, METH_NOARGS, "lock()\n--\n\nrlock() of its RWMutex. Parks while a writer has it or waits for it."},
+    {"unlock", rlocker_unlock, METH_NOARGS, "unlock()\n--\n\nrunlock() of its RWMutex. FatalError if that is not locked for reading."},
+    {"__enter__", rlocker_enter, METH_NOARGS, nullptr},
+    {"__exit__", raw(rlocker_exit), METH_FASTCALL, nullptr},
+    {"__reduce__", errors::refuse_reduce, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyMemberDef rlocker_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(RLockerObject, weak_references), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr}};
+
+PyType_Slot rlocker_slots[] = {
+    {Py_tp_doc, const_cast<char*>("The reading side of an RWMutex, as a lock of its own: RWMutex.rlocker() makes one. Keeps its RWMutex alive.")},
+    {Py_tp_traverse, reinterpret_cast<void*>(rlocker_traverse)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(rlocker_dealloc)},
+    {Py_tp_repr, reinterpret_cast<void*>(rlocker_repr)},
+    {Py_tp_methods, rlocker_methods},
+    {Py_tp_members, rlocker_members},
+    {0, nullptr}};
+PyType_Spec rlocker_spec = {"gort.RLocker", sizeof(RLockerObject), 0,
+                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION, rlocker_slots};
+
+}  // namespace
+
+bool add_rwmutex(PyObject* module) {
+  rwmutex_state_type = PyStructSequence_NewType(&rwmutex_state_description);
+  if (!rwmutex_state_type || PyModule_AddObjectRef(module, "RWMutexState", reinterpret_cast<PyObject*>(rwmutex_state_type)) < 0) return false;
+  rwmutex_type = add_type(module, &rwmutex_spec);
+  rlocker_type = rwmutex_type ? add_type(module, &rlocker_spec) : nullptr;
+  return rlocker_type != nullptr;
+}
+
+}  // namespace gort::python
