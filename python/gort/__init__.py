@@ -48,20 +48,20 @@ from .errors import Deadlock, FatalError, GoExit, GortError, Panic, PanicError
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the time to import typing
 if TYPE_CHECKING:
-    from . import contention, context, gc, heap, runtime, sched, signal, sync
+    from . import atomic, contention, context, gc, heap, runtime, sched, signal, sync
 
 __version__ = "0.1.0"
 _C_API = _gort._C_API  # PyCapsule_Import("gort._C_API"): gort/python/c_api.h
 __all__ = [
     "Chan", "Cond", "Deadlock", "FatalError", "GoExit", "Goroutine", "GortError", "Mutex", "Once", "Panic", "PanicError", "Pool",
-    "RWMutex", "Selected", "Ticker", "Timer", "WaitGroup", "after", "after_func", "contention", "context", "current", "defer", "func",
+    "RWMutex", "Selected", "Ticker", "Timer", "WaitGroup", "after", "after_func", "atomic", "contention", "context", "current", "defer", "func",
     "gc", "get_cmake_dir", "get_include", "go", "go_native", "goexit", "gomaxprocs", "gosched", "heap", "lock_os_thread", "nil_chan",
     "num_cpu", "num_goroutine", "panic", "panichook", "recover", "recv", "run", "runtime", "sched", "select", "send", "signal",
     "sleep", "sync", "tick", "unlock_os_thread",
 ]  # fmt: skip
 
 
-_SUBMODULES = frozenset({"contention", "context", "gc", "heap", "runtime", "sched", "signal", "sync"})
+_SUBMODULES = frozenset({"atomic", "contention", "context", "gc", "heap", "runtime", "sched", "signal", "sync"})
 
 
 def __getattr__(name: str) -> ModuleType:

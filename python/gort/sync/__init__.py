@@ -6,9 +6,22 @@
 ('hello', 'hello')
 """
 
-from .._gort import Cond, Mutex, MutexState, Once, Pool, RLocker, RWMutex, RWMutexState, WaitGroup
+from .._gort import (
+    Cond,
+    LockFreeQueue,
+    Mutex,
+    MutexState,
+    Once,
+    Pool,
+    RLocker,
+    RWMutex,
+    RWMutexState,
+    SpinLock,
+    WaitGroup,
+)
 from ._once import once_func, once_value, once_values
 
 __all__ = [
-    "Cond", "Mutex", "MutexState", "Once", "Pool", "RLocker", "RWMutex", "RWMutexState", "WaitGroup", "once_func", "once_value", "once_values",
-]
+    "Cond", "LockFreeQueue", "Mutex", "MutexState", "Once", "Pool", "RLocker", "RWMutex", "RWMutexState", "SpinLock", "WaitGroup",
+    "once_func", "once_value", "once_values",
+]  # fmt: skip

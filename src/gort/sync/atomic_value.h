@@ -4,8 +4,9 @@
 //   config.store(Config{80});
 //   std::shared_ptr<const Config> now = config.load<Config>();     // stays as it is, whatever is stored meanwhile
 //
-// Thread safety: any goroutine or thread. Nothing parks, except as every operation at a safe point. Each operation is one step, and all see the steps in one order.
-// The first value decides the type for ever; another one is a Panic with Go's text, and changes nothing. What Go panics about nil the compiler says here.
+// Thread safety: any goroutine or thread. Nothing parks, except as every operation at a safe point. Each operation is one step, and all see the steps in
+// one order. The first value decides the type for ever; another one is a Panic with Go's text, and changes nothing. What Go panics about nil the
+// compiler says here.
 //
 // Go's atomic integers and pointers are std::atomic in C++, which wraps around and is sequentially consistent as they are.
 //

@@ -6,10 +6,9 @@
 //   }
 //
 // Thread safety: one object a wait.
-// It begins by letting others run, which is enough when those who will change something are goroutines of this lane or run on another CPU. Then it sleeps, longer
-// each time up to a millisecond. The sleep is a park: that lets a plain thread have the GIL, lets Ctrl-C, the end of a run and
-// GoExit end the wait, and makes a holder that was preempted cost no CPU. As a sleeper has a timer, a wait of this kind for ever is no deadlock that is
-// reported; nor is it in Go.
+// It begins by letting others run, which is enough when those who will change something are goroutines of this lane or run on another CPU. Then it
+// sleeps, longer each time up to a millisecond. The sleep is a park: a plain thread gets the GIL meanwhile, Ctrl-C and the end of a run end the wait, and one that
+// waits for long costs no CPU. As a sleeper has a timer, a wait of this kind for ever is no deadlock that is reported; nor is it in Go.
 //
 // Rejected: yielding alone. A goroutine that yields in a loop of C keeps the GIL, so a plain thread that holds what it waits for would never go on.
 #pragma once

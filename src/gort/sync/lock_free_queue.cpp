@@ -2,12 +2,23 @@
 
 #include <boost/lockfree/queue.hpp>
 
+#include "gort/base/races_allowed.h"
 #include "gort/sched/world.h"
 #include "gort/sync/backoff.h"
 
 namespace gort {
 
+// Boost reads the value and the successor of a node that another thread may be using again by then; if so its exchange fails, by the tag in the pointer.
 struct LockFreeQueue::Nodes {
+  void push(uint64_t bits) {
+    RacesAllowed allowed;
+    queue.push(bits);
+  }
+  bool pop(uint64_t* bits) {
+    RacesAllowed allowed;
+    return queue.pop(*bits);
+  }
+
   boost::lockfree::queue<uint64_t> queue{0};
 };
 
@@ -17,7 +28,7 @@ LockFreeQueue::~LockFreeQueue() { clear(); }
 
 void LockFreeQueue::clear() {
   uint64_t bits;
-  while (nodes_->queue.pop(bits)) {
+  while (nodes_->pop(&bits)) {
     size_.fetch_sub(1, std::memory_order_relaxed);
     if (type_->has_destructor) type_->destroy(&bits);
   }
@@ -37,7 +48,7 @@ bool LockFreeQueue::try_push(const void* element) {
   uint64_t bits = 0;
   move_element(&bits, element, type_->size);
   try {
-    nodes_->queue.push(bits);
+    nodes_->push(bits);
   } catch (...) {
     size_.fetch_sub(1, std::memory_order_relaxed);
     throw;
@@ -57,7 +68,7 @@ Outcome LockFreeQueue::push(const void* element) {
 bool LockFreeQueue::try_pop(void* element) {
   world::safe_point();
   uint64_t bits;
-  if (!nodes_->queue.pop(bits)) return false;
+  if (!nodes_->pop(&bits)) return false;
   size_.fetch_sub(1, std::memory_order_relaxed);
   move_element(element, &bits, type_->size);
   return true;
@@ -66,9 +77,9 @@ bool LockFreeQueue::try_pop(void* element) {
 // Once round: each value goes from the front to the back, into the node that its pop has given back, so nothing is allocated.
 void LockFreeQueue::for_each(void (*visit)(void*, void*), void* context) {
   uint64_t bits;
-  for (size_t left = size(); left > 0 && nodes_->queue.pop(bits); left--) {
+  for (size_t left = size(); left > 0 && nodes_->pop(&bits); left--) {
     visit(context, &bits);
-    nodes_->queue.push(bits);
+    nodes_->push(bits);
   }
 }
 

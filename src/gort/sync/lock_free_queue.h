@@ -1,11 +1,12 @@
-// LockFreeQueue is a first-in first-out queue of values that any number may push to and pop from without a lock (Boost.Lockfree's queue: Michael and Scott's).
+// LockFreeQueue is a first-in first-out queue of values that any number may push to and pop from without a lock (Boost.Lockfree's queue, which
+// is Michael and Scott's).
 //
 //   gort::LockFreeQueueOf<std::unique_ptr<Job>> jobs;
 //   jobs.push(std::make_unique<Job>());
 //   while (std::optional<std::unique_ptr<Job>> job = jobs.try_pop()) run(std::move(*job));
 //
-// Thread safety: any goroutine or thread, also under a lock and where nothing may park, try_push and try_pop: whoever is stopped in the middle of one holds up nobody.
-// Who must wait for values uses a channel: here there is nobody to wake. Values pushed by one caller come out in the order in which it pushed them.
+// Thread safety: any goroutine or thread; whoever is stopped in the middle of an operation holds up nobody. Who must wait for values uses a channel: here
+// nobody is woken. Values pushed by one caller come out in the order in which it pushed them.
 //
 // Bounded or not, memory is taken as the queue grows (64 bytes a value), used again, and given back at the queue's end: a bound in
 // Boost's way (all nodes made at first) would take that of the longest queue at once.
@@ -43,8 +44,8 @@ class LockFreeQueue {
   // as every operation at a safe point.
   [[nodiscard]] bool try_push(const void* element);
 
-  // push moves *element in as soon as there is room: in an unbounded queue at once, in a full one after it has let others run and slept (backoff.h; may park). Moved iff
-  // Fired. Throws std::bad_alloc.
+  // push moves *element in as soon as there is room: in an unbounded queue at once, in a full one after it has let others run and slept (backoff.h;
+  // may park). Moved iff Fired. Throws std::bad_alloc.
   [[nodiscard]] Outcome push(const void* element);
 
   // try_pop moves the first value to *element; false if there is none. Never parks, as try_push.

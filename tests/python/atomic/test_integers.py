@@ -32,10 +32,13 @@ def powers(kind: Any) -> list[int]:
     return [1 << n for n in range(BITS[kind]) if 1 << n <= bounds(kind)[1]]
 
 
+def named(kind: Any, test: str) -> Any:
+    return pytest.param(kind, id=kind.__name__, marks=pytest.mark.go(f"sync/atomic/atomic_test.go {test}"))
+
+
 def ported(operation: str) -> pytest.MarkDecorator:
     """One case a type, each named after Go's test of that type's method."""
-    kinds = [pytest.param(kind, id=kind.__name__, marks=pytest.mark.go(f"sync/atomic/atomic_test.go Test{operation}{kind.__name__}Method")) for kind in BITS]
-    return pytest.mark.parametrize("kind", kinds)
+    return pytest.mark.parametrize("kind", [named(kind, f"Test{operation}{kind.__name__}Method") for kind in BITS])
 
 
 every = pytest.mark.parametrize("kind", list(BITS))
@@ -127,8 +130,13 @@ def test_what_the_type_does_not_hold_is_refused_and_changes_nothing(kind: Intege
     (low, high), bits = bounds(kind), BITS[kind]
     x = kind(7)
     for n in (low - 1, high + 1, 1 << 200, -(1 << 200)):
-        calls = {"store: v": lambda: x.store(n), "swap: v": lambda: x.swap(n), f"{kind.__name__}: value": lambda: kind(n),
-                 "compare_and_swap: old": lambda: x.compare_and_swap(n, 1), "compare_and_swap: new": lambda: x.compare_and_swap(7, n)}  # fmt: skip
+        calls = {
+            f"{kind.__name__}: value": lambda n=n: kind(n),
+            "store: v": lambda n=n: x.store(n),
+            "swap: v": lambda n=n: x.swap(n),
+            "compare_and_swap: old": lambda n=n: x.compare_and_swap(n, 1),
+            "compare_and_swap: new": lambda n=n: x.compare_and_swap(7, n),
+        }
         for where, call in calls.items():
             with pytest.raises(ValueError) as error:
                 call()
@@ -217,9 +225,7 @@ def at_once(work: Any) -> None:
     gort.run(body)
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(k, id=k.__name__, marks=pytest.mark.go(f"sync/atomic/atomic_test.go TestHammer{b}, {k.__name__}")) for k, b in BITS.items()]
-)
+@pytest.mark.parametrize("kind", [named(kind, f"TestHammer{bits}/{kind.__name__}") for kind, bits in BITS.items()])
 def test_nothing_that_many_add_is_lost(kind: Integer) -> None:
     added, swapped = kind(), kind()
 
@@ -233,10 +239,7 @@ def test_nothing_that_many_add_is_lost(kind: Integer) -> None:
     assert added.load() == swapped.load() == 2 * CALLERS * ROUNDS
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [pytest.param(k, id=k.__name__, marks=pytest.mark.go(f"sync/atomic/atomic_test.go TestHammerStoreLoad, {k.__name__}")) for k in (Int64, Uint64, Uintptr)],
-)
+@pytest.mark.parametrize("kind", [named(kind, f"TestHammerStoreLoad/{kind.__name__}") for kind in (Int64, Uint64, Uintptr)])
 def test_a_value_is_never_seen_half_stored(kind: Integer) -> None:
     x, torn = kind(), []
 
@@ -251,9 +254,7 @@ def test_a_value_is_never_seen_half_stored(kind: Integer) -> None:
     assert torn == []
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(k, id=k.__name__, marks=pytest.mark.go(f"sync/atomic/atomic_test.go TestStoreLoadSeqCst{b}")) for k, b in ((Int32, 32), (Int64, 64))]
-)
+@pytest.mark.parametrize("kind", [named(Int32, "TestStoreLoadSeqCst32"), named(Int64, "TestStoreLoadSeqCst64")])
 def test_of_two_that_store_and_then_load_one_sees_the_other(kind: Integer) -> None:
     mine, seen, turn = [kind(), kind()], [[0] * ROUNDS, [0] * ROUNDS], [kind(), kind()]
 
@@ -273,9 +274,7 @@ def test_of_two_that_store_and_then_load_one_sees_the_other(kind: Integer) -> No
     assert all(seen[0][n] >= n or seen[1][n] >= n for n in range(1, ROUNDS))
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(k, id=k.__name__, marks=pytest.mark.go(f"sync/atomic/atomic_test.go TestStoreLoadRelAcq{b}")) for k, b in ((Int32, 32), (Int64, 64))]
-)
+@pytest.mark.parametrize("kind", [named(Int32, "TestStoreLoadRelAcq32"), named(Int64, "TestStoreLoadRelAcq64")])
 def test_who_sees_a_flag_sees_what_was_stored_before_it(kind: Integer) -> None:
     flag, data, wrong = kind(), [0, 0.0], []
 
