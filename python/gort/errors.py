@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GortError", "PanicError", "FatalError", "Deadlock", "GoExit", "Panic", "Canceled", "DeadlineExceeded"]
+__all__ = ["GortError", "PanicError", "FatalError", "Deadlock", "GoExit", "Panic", "Canceled", "DeadlineExceeded", "RateError"]
 
 PANIC_NIL = "panic called with nil argument"
 
@@ -59,6 +59,10 @@ class DeadlineExceeded(GortError, TimeoutError):
 
     def __init__(self, message: str = "context deadline exceeded") -> None:
         super().__init__(message)
+
+
+class RateError(GortError):
+    """``Limiter.wait`` cannot succeed: more tokens than the burst, or a wait beyond the context's deadline. Nothing was taken."""
 
 
 class GoExit(BaseException):
