@@ -1,7 +1,7 @@
 """A Go program beside ours: both play the same steps, and what they say must be equal.
 
-Each folder here with a main.go is the program of a group; script/script.go has the protocol. A test makes steps, by hand or by hypothesis, plays them on
-gort with its own ``do(operation, *arguments)``, and compares:
+Each folder here with a main.go is the program of a group; script/script.go has the protocol. Those in x use modules that Go has to download, and have a
+go.mod of their own for that. A test makes steps, by hand or by hypothesis, plays them on gort with its own ``do(operation, *arguments)``, and compares:
 
 >>> assert oracle("atomic", steps) == ours(do, steps)   # doctest: +SKIP
 """
@@ -30,9 +30,11 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, list[Step
     folder = tmp_path_factory.mktemp("oracle")
 
     def play(group: str, steps: list[Step]) -> list[Any]:
-        program = folder / group
+        program = folder / group.replace("/", "-")
         if not program.exists():
-            build = subprocess.run(["go", "build", "-o", program, f"./{group}"], cwd=HERE, capture_output=True, text=True)
+            if group.startswith("x/"):
+                modules_are_there()
+            build = subprocess.run(["go", "build", "-o", program, "."], cwd=HERE / group, capture_output=True, text=True)
             assert build.returncode == 0, build.stderr
         played = subprocess.run([program], input=json.dumps(steps), capture_output=True, text=True, timeout=60)
         assert played.returncode == 0, played.stderr
@@ -40,6 +42,13 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, list[Step
         return results
 
     return play
+
+
+def modules_are_there() -> None:
+    """Those of x/go.mod: x/sync and x/time are no part of Go itself."""
+    download = subprocess.run(["go", "mod", "download"], cwd=HERE / "x", capture_output=True, text=True)
+    if download.returncode != 0:
+        pytest.skip(f"Go cannot get the modules golang.org/x/sync and golang.org/x/time: {download.stderr.strip()}")
 
 
 @pytest.fixture(scope="session")

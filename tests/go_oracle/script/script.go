@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime"
+	"strings"
 )
 
 // Play answers every step on standard input by do. Numbers among the arguments are json.Number, so that none loses digits.
@@ -45,4 +47,24 @@ func Int(argument any) int64 {
 		panic(err)
 	}
 	return n
+}
+
+var dump = make([]byte, 1<<20)
+
+// Rest waits until every other goroutine waits for another one.
+func Rest() {
+	for !resting(string(dump[:runtime.Stack(dump, true)])) {
+		runtime.Gosched()
+	}
+}
+
+// resting says whether every goroutine of a dump, besides the first one, waits for another goroutine, and not for the collector or a moment's lock.
+func resting(dump string) bool {
+	for _, goroutine := range strings.Split(dump, "\n\n")[1:] {
+		header, _, _ := strings.Cut(goroutine, "\n")
+		if !strings.Contains(header, "[chan ") && !strings.Contains(header, "[select") && !strings.Contains(header, "[sync.WaitGroup.Wait") {
+			return false
+		}
+	}
+	return true
 }
