@@ -4,10 +4,11 @@
 
 namespace gort {
 
-// Puts the value that is due into the channel, and moves on to the next period, keeping the phase.
+// Puts the value that is due into the channel, and moves on to the next period, keeping the phase. Of several ticks that are due it is the
+// first: that is the one which would be in the channel had somebody looked at its time.
 void TimerChannel::make_value_locked(Nanos now) {
   if (when_ == 0 || now < when_) return;
-  double seconds = double(now) / double(kSecond);
+  double seconds = double(when_) / double(kSecond);
   if (!channel_->try_send(&seconds)) {}   // the former tick was not taken: this one is lost, as in Go
   if (period_ == 0) {
     when_ = 0;

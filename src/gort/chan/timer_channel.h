@@ -4,6 +4,8 @@
 //   t->reset(deadline_after(kSecond), 0);
 //   { TimerChannel::Receiving r(*t); t->channel().recv(&when); }      // when: seconds of the monotonic clock, a double
 //
+// The native face is chan/timers.h; this is what it and the bindings share.
+//
 // A value is there from the time on, but it can be taken only by a receive that looks; nobody sees it in len. So stop and reset
 // can promise that nothing stale is received afterwards, and that they return true whenever the value has not been received.
 //
@@ -27,7 +29,8 @@ class TimerChannel {
  public:
   static Ref<TimerChannel> make() { return Ref<TimerChannel>::adopt(new TimerChannel); }
 
-  // Carries double: the monotonic clock in seconds at the time when the value was made. Receive only inside a Receiving.
+  // Carries double: the time for which it was set, in seconds of the monotonic clock, however late anybody looks. Receive only inside a
+  // Receiving.
   Channel& channel() { return *channel_; }
 
   // reset arms it for `when` (a nanotime), and with a period > 0 for every period after. Returns whether it was active: set and, without
