@@ -132,23 +132,19 @@ bool parse_options(PyObject* const* values, PyObject* names, bool* has_default, 
 }
 
 // Fills the cases in; takes no references. False with an exception set.
-bool read_cases(PyObject* const* args, Py_ssize_t count, SelectCase* cases, Element* elements, bool* has_timers, bool* has_objects) {
+bool read_cases(PyObject* const* args, Py_ssize_t count, SelectCase* cases, Element* elements, bool* has_objects) {
   for (Py_ssize_t i = 0; i < count; i++) {
     PyObject* arg = args[i];
     if (is_chan(arg)) {
       ChanObject* ch = as_chan(arg);
-      if (!ch->plain) {
-        if (ch->no_receive) {
-          PyErr_Format(PyExc_TypeError, "select: case %zd receives, but the channel is send-only", i);
-          return false;
-        }
-        *has_timers = *has_timers || ch->timer;
+      if (!ch->plain && ch->no_receive) {
+        PyErr_Format(PyExc_TypeError, "select: case %zd receives, but the channel is send-only", i);
+        return false;
       }
-      cases[i] = {ch->channel, SelectCase::Recv, &elements[i]};
+      cases[i] = {ch->channel, SelectCase::Recv, &elements[i], ch->timer};
     } else if (Py_TYPE(arg) == case_type) {
       CaseObject* c = as_case(arg);
       ChanObject* ch = as_chan(c->chan);
-      *has_timers = *has_timers || ch->timer;
       if (c->is_send) {
         elements[i] = c->number;
         if (c->value) {
@@ -156,7 +152,7 @@ bool read_cases(PyObject* const* args, Py_ssize_t count, SelectCase* cases, Elem
           *has_objects = true;
         }
       }
-      cases[i] = {ch->channel, c->is_send ? SelectCase::Send : SelectCase::Recv, &elements[i]};
+      cases[i] = {ch->channel, c->is_send ? SelectCase::Send : SelectCase::Recv, &elements[i], ch->timer};
     } else if (arg == Py_None) {
       cases[i] = {nullptr, SelectCase::Recv, nullptr};
     } else {
@@ -166,17 +162,6 @@ bool read_cases(PyObject* const* args, Py_ssize_t count, SelectCase* cases, Elem
     }
   }
   return true;
-}
-
-void enter_timers(PyObject* const* args, Py_ssize_t count) {
-  for (Py_ssize_t i = 0; i < count; i++) {
-    if (ChanObject* ch = chan_of(args[i]); ch && ch->timer) ch->timer->enter();
-  }
-}
-void exit_timers(PyObject* const* args, Py_ssize_t count) {
-  for (Py_ssize_t i = 0; i < count; i++) {
-    if (ChanObject* ch = chan_of(args[i]); ch && ch->timer) ch->timer->exit();
-  }
 }
 
 // Gives up the references of what was offered and not sent.
@@ -219,14 +204,13 @@ PyObject* select(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* n
     Room room{size_t(count)};
     SelectCase* cases = room.cases();
     Element* elements = room.elements();
-    bool has_timers = false, has_objects = false;
-    if (!read_cases(args, count, cases, elements, &has_timers, &has_objects)) return nullptr;
+    bool has_objects = false;
+    if (!read_cases(args, count, cases, elements, &has_objects)) return nullptr;
     if (has_objects) {
       for (Py_ssize_t i = 0; i < count; i++) {
         if (offers_object(args[i])) Py_INCREF(as_case(args[i])->value);
       }
     }
-    if (has_timers) enter_timers(args, count);
     bool failed = false;
     try {
       s = gort::select(cases, size_t(count), has_default, deadline);
@@ -234,7 +218,6 @@ PyObject* select(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* n
       errors::translate();
       failed = true;
     }
-    if (has_timers) exit_timers(args, count);
     if (has_objects) drop_offers(args, count, failed || s.outcome != Outcome::Fired ? -1 : s.index);
     if (failed) return nullptr;
     if (s.outcome != Outcome::Fired) return raise_outcome(s.outcome);

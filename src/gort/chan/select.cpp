@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "gort/base/errors.h"
+#include "gort/chan/timer_channel.h"
 #include "gort/sched/choice.h"
 #include "gort/sched/goroutine.h"
 #include "gort/sched/machine.h"
@@ -177,9 +178,7 @@ Selected select_none(Nanos deadline) {
   return {park(static_cast<SpinLock*>(nullptr), {.reason = WaitReason::SelectNoCases, .deadline = deadline})};
 }
 
-}  // namespace
-
-Selected select(SelectCase* cases, size_t count, bool has_default, Nanos deadline) {
+Selected select_cases(SelectCase* cases, size_t count, bool has_default, Nanos deadline) {
   if (count == 0) return has_default ? Selected{Outcome::Fired, -1, false} : select_none(deadline);
   if (!has_default) world::safe_point();
   if (count == 1) return has_default ? select_one_or_default(cases[0]) : select_one(cases[0], deadline);
@@ -205,6 +204,38 @@ Selected select(SelectCase* cases, size_t count, bool has_default, Nanos deadlin
     size_t n;
   } room(count);
   return Selection(cases, count, room.orders, room.orders + count, room.waiters).run(has_default, deadline);
+}
+
+// The timers among the cases, looked at and kept armed for as long as it lives.
+class Receivings {
+ public:
+  Receivings(SelectCase* cases, size_t count) : cases_(cases), count_(count) {
+    for (size_t i = 0; i < count_; i++) {
+      if (cases_[i].timer) cases_[i].timer->enter();
+    }
+  }
+  ~Receivings() {
+    for (size_t i = 0; i < count_; i++) {
+      if (cases_[i].timer) cases_[i].timer->exit();
+    }
+  }
+  Receivings(const Receivings&) = delete;
+  Receivings& operator=(const Receivings&) = delete;
+
+ private:
+  SelectCase* const cases_;
+  const size_t count_;
+};
+
+}  // namespace
+
+Selected select(SelectCase* cases, size_t count, bool has_default, Nanos deadline) {
+  for (size_t i = 0; i < count; i++) {
+    if (!cases[i].timer) [[likely]] continue;
+    Receivings receivings(cases, count);
+    return select_cases(cases, count, has_default, deadline);
+  }
+  return select_cases(cases, count, has_default, deadline);
 }
 
 }  // namespace gort

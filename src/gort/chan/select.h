@@ -20,11 +20,14 @@
 
 namespace gort {
 
+class TimerChannel;
+
 struct SelectCase {
   enum Dir : uint8_t { Send, Recv };
   Channel* channel;  // null: a nil channel, never ready
   Dir dir;
   void* element;     // Send: moved out of iff this case is chosen. Recv: moved to; null: dropped
+  TimerChannel* timer = nullptr;  // of a Recv: whose channel this is, if it is a timer's
 };
 
 struct Selected {
