@@ -3,15 +3,20 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
+#include <memory>
 #include <random>
 #include <vector>
 
 #include "gort/sched/go.h"
+#include "gort/sched/machine.h"
 #include "gort/sched/park.h"
+#include "gort/sched/procs.h"
 #include "gort/sync/wait_group.h"
 #include "gort/time/timer_heap.h"
+#include "../waiting.h"
 
 using namespace gort;
+using namespace gort::testing;
 
 BOOST_AUTO_TEST_SUITE(timer_heap)
 
@@ -84,6 +89,59 @@ BOOST_AUTO_TEST_CASE(a_sleep_never_ends_early) {
       BOOST_TEST(nanotime() >= deadline);
     }
   });
+}
+
+BOOST_AUTO_TEST_CASE(of_a_million_timers_each_goes_off_once_or_is_stopped_and_none_is_early) {
+  const int n = 100'000 * kRounds;
+  struct Log {
+    std::atomic<int> fired{0}, early{0};
+  } log;
+  run([&] {
+    auto timers = std::make_unique<Timer[]>(size_t(n));
+    std::mt19937_64 random(1);
+    Nanos base = nanotime();
+    int stopped = 0;
+    for (int i = 0; i < n; i++) {
+      Nanos when = base + Nanos(random() % uint64_t(kSecond));
+      timers[i].start(when, [](void* log, uint64_t when) {
+        if (nanotime() < Nanos(when)) static_cast<Log*>(log)->early++;
+        static_cast<Log*>(log)->fired++;
+      }, &log, uint64_t(when));
+      if (i % 2 == 1 && timers[size_t(random() % uint64_t(i))].stop()) stopped++;
+    }
+    until([&] { return log.fired + stopped >= n; });
+    BOOST_TEST(log.fired + stopped == n);
+    BOOST_TEST(stopped > 0);
+    int armed = 0;
+    for (int i = 0; i < n; i++) armed += timers[i].armed();
+    BOOST_TEST(armed == 0);
+  });
+  BOOST_TEST(log.early.load() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(the_timers_of_a_p_whose_goroutine_computes_are_run_by_another) {
+  EndlessSlices endless;   // nobody takes the P away
+  gomaxprocs(2);
+  struct Seen {
+    std::atomic<int> fired{0}, by_owner{0};
+    std::atomic<M*> owner{nullptr};
+  } seen;
+  constexpr int n = 100;
+  run([&] {
+    auto timers = std::make_unique<Timer[]>(n);
+    seen.owner = this_machine();
+    for (int i = 0; i < n; i++) {
+      timers[i].start(deadline_after(i * 10 * kMicrosecond), [](void* self, uint64_t) {
+        auto* seen = static_cast<Seen*>(self);
+        if (this_machine() == seen->owner) seen->by_owner++;
+        seen->fired++;
+      }, &seen);
+    }
+    while (seen.fired < n) {}   // without a call
+  });
+  BOOST_TEST(seen.fired.load() == n);
+  BOOST_TEST(seen.by_owner.load() == 0);
+  set_default_gomaxprocs();
 }
 
 BOOST_AUTO_TEST_SUITE_END()
