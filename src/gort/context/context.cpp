@@ -19,7 +19,14 @@ using context::Value;
 // CancelContext: a context that can be cancelled, a node of the tree of cancellation.
 class CancelContext : public Context {
  public:
-  CancelContext(Kind kind, ContextRef parent, Nanos deadline) : Context(kind, std::move(parent), this, deadline) {}
+  CancelContext(Kind kind, ContextRef parent, Nanos deadline, ContextRef follows = {})
+      : Context(kind, std::move(parent), this, deadline), follows_(std::move(follows)) {}
+
+  // Whom it is registered with; null if nobody can cancel it but itself.
+  CancelContext* ancestor() const {
+    const ContextRef& above = follows_ ? follows_ : parent();
+    return above ? above->scope() : nullptr;
+  }
 
   Err err_now() const;
   const Value& cause_now() const { return cause_; }  // REQUIRES: err_now() != None
@@ -68,12 +75,13 @@ class CancelContext : public Context {
   };
   bool cancel_one(Err err, const Value& cause, Pending& pending);
 
+  const ContextRef follows_;
   std::atomic<bool> closed_{false};      // done, if there is one, is closed
   std::atomic<Channel*> done_{nullptr};  // set once, under lock_
   Value cause_;
   CancelContext* children_ = nullptr;    // guarded by lock_
 
-  // Guarded by lock_ of parent()->scope(); once not linked_ any more, next_ belongs to the cancellation that took this out.
+  // Guarded by lock_ of ancestor(); once not linked_ any more, next_ belongs to the cancellation that took this out.
   CancelContext* next_ = nullptr;
   CancelContext* prev_ = nullptr;
   bool linked_ = false;
@@ -83,8 +91,8 @@ namespace {
 
 class DeadlineContext final : public CancelContext {
  public:
-  DeadlineContext(ContextRef parent, Nanos deadline, Value cause)
-      : CancelContext(Kind::Deadline, std::move(parent), deadline), cause_(std::move(cause)) {}
+  DeadlineContext(ContextRef parent, Nanos deadline, Value cause, ContextRef follows)
+      : CancelContext(Kind::Deadline, std::move(parent), deadline, std::move(follows)), cause_(std::move(cause)) {}
 
   void arm() {
     if (deadline() <= nanotime()) {
@@ -157,6 +165,16 @@ class PlainContext final : public Context {
   PlainContext(Kind kind, ContextRef parent) : Context(kind, std::move(parent), nullptr, kForever) {}
 };
 
+class CustomContext final : public Context {
+ public:
+  CustomContext(Value shown, Nanos deadline) : Context(Kind::Custom, nullptr, nullptr, deadline), shown_(std::move(shown)) {}
+
+  const Value& shown() const { return shown_; }
+
+ private:
+  const Value shown_;
+};
+
 std::string text_of(const Value& value) { return value ? value.type().text(value.element()) : "<nil>"; }
 
 }  // namespace
@@ -178,8 +196,8 @@ Value Context::value(const Value& key) const {
   return {};
 }
 
-void Context::cancel(Value cause) {
-  if (kind_ == Kind::Cancel || kind_ == Kind::Deadline) scope_->cancel_tree(Err::Canceled, cause);
+void Context::cancel(Value cause, Err err) {
+  if (kind_ == Kind::Cancel || kind_ == Kind::Deadline) scope_->cancel_tree(err, cause);
 }
 
 std::string Context::to_string() const {
@@ -202,6 +220,7 @@ std::string Context::to_string() const {
       }
       case Kind::WithoutCancel: text += ".WithoutCancel"; break;
       case Kind::AfterFunc: text += ".AfterFunc"; break;
+      case Kind::Custom: text += text_of(static_cast<const CustomContext*>(c)->shown()); break;
     }
   }
   return text;
@@ -256,7 +275,7 @@ ChannelRef CancelContext::done_channel() {
 }
 
 void CancelContext::enter() {
-  CancelContext* ancestor = parent()->scope();
+  CancelContext* ancestor = this->ancestor();
   if (!ancestor) return;
   ancestor->lock_.lock();
   Err err = ancestor->err_.load(std::memory_order_relaxed);
@@ -273,7 +292,7 @@ void CancelContext::enter() {
 }
 
 bool CancelContext::leave() {
-  CancelContext* ancestor = parent() ? parent()->scope() : nullptr;
+  CancelContext* ancestor = this->ancestor();
   if (!ancestor) return false;
   ancestor->lock_.lock();
   bool linked = linked_;
@@ -329,7 +348,8 @@ std::vector<ContextRef> CancelContext::registered(const Context* below) {
   }
   lock_.unlock();
   std::erase_if(found, [&](const ContextRef& child) {
-    const Context* c = child->parent().get();
+    const ContextRef& follows = static_cast<CancelContext*>(child.get())->follows_;
+    const Context* c = follows ? follows.get() : child->parent().get();
     while (c && c != below && c != this) c = c->parent().get();
     return c != below;
   });
@@ -368,19 +388,19 @@ const ContextRef& todo() {
   return root;
 }
 
-ContextRef with_cancel(ContextRef parent) {
+ContextRef with_cancel(ContextRef parent, ContextRef follows) {
   require(parent);
   Nanos deadline = parent->deadline();
-  auto* c = new CancelContext(Context::Kind::Cancel, std::move(parent), deadline);
+  auto* c = new CancelContext(Context::Kind::Cancel, std::move(parent), deadline, std::move(follows));
   ContextRef ref = ContextRef::adopt(c);
   c->enter();
   return ref;
 }
 
-ContextRef with_deadline(ContextRef parent, Nanos deadline, Value cause) {
+ContextRef with_deadline(ContextRef parent, Nanos deadline, Value cause, ContextRef follows) {
   require(parent);
-  if (parent->deadline() < deadline) return with_cancel(std::move(parent));
-  auto* c = new DeadlineContext(std::move(parent), deadline, std::move(cause));
+  if (parent->deadline() < deadline) return with_cancel(std::move(parent), std::move(follows));
+  auto* c = new DeadlineContext(std::move(parent), deadline, std::move(cause), std::move(follows));
   ContextRef ref = ContextRef::adopt(c);
   c->enter();
   c->arm();
@@ -398,6 +418,10 @@ ContextRef with_value(ContextRef parent, Value key, Value value) {
 ContextRef without_cancel(ContextRef parent) {
   require(parent);
   return ContextRef::adopt(new PlainContext(Context::Kind::WithoutCancel, std::move(parent)));
+}
+
+ContextRef custom(Value shown, Nanos deadline) {
+  return ContextRef::adopt(new CustomContext(std::move(shown), deadline));
 }
 
 bool AfterFunc::stop() const { return static_cast<AfterFuncContext*>(node_.get())->stop(); }

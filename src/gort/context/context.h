@@ -104,10 +104,10 @@ class CancelContext;
 
 class Context {
  public:
-  enum class Kind : uint8_t { Background, Todo, Cancel, Deadline, Value, WithoutCancel, AfterFunc };
+  enum class Kind : uint8_t { Background, Todo, Cancel, Deadline, Value, WithoutCancel, AfterFunc, Custom };
 
   Kind kind() const { return kind_; }
-  const ContextRef& parent() const { return parent_; }  // null for Background and Todo
+  const ContextRef& parent() const { return parent_; }  // null for Background, Todo and Custom
 
   // done is closed when the context is cancelled; null: that never happens. The same channel each time. Element size 0.
   ChannelRef done();
@@ -124,8 +124,8 @@ class Context {
   context::Value value(const context::Value& key) const;
 
   // cancel cancels this context and everything below. Only the first cancellation of a context counts. Of a kind that
-  // cannot be cancelled by itself (all but with_cancel and with_deadline) it does nothing.
-  void cancel(context::Value cause = {});
+  // cannot be cancelled by itself (all but with_cancel and with_deadline) it does nothing. err: what err() says from then on, not None.
+  void cancel(context::Value cause = {}, context::Err err = context::Err::Canceled);
 
   // to_string is Go's String(): context.Background.WithCancel.WithValue(k, v).WithDeadline(2030-01-02 03:04:05 +0000 UTC m=+1.5 [1.2s])
   std::string to_string() const;
@@ -162,11 +162,14 @@ const ContextRef& background();
 const ContextRef& todo();
 
 // A null parent: Panic("cannot create context from nil parent") in all of these.
-ContextRef with_cancel(ContextRef parent);
+//
+// follows: a context that is not above, but whose cancellation cancels this one as its parent's would, without a goroutine. For children of
+// a custom context that hands the done channel of another one on.
+ContextRef with_cancel(ContextRef parent, ContextRef follows = {});
 
 // with_deadline cancels the context by itself at the deadline (a nanotime) with Err::DeadlineExceeded and that cause. If the
 // parent's deadline is earlier it is with_cancel(parent).
-ContextRef with_deadline(ContextRef parent, Nanos deadline, Value cause = {});
+ContextRef with_deadline(ContextRef parent, Nanos deadline, Value cause = {}, ContextRef follows = {});
 inline ContextRef with_timeout(ContextRef parent, Nanos timeout, Value cause = {}) {
   return with_deadline(std::move(parent), deadline_after(timeout), std::move(cause));
 }
@@ -176,6 +179,10 @@ ContextRef with_value(ContextRef parent, Value key, Value value);
 
 // without_cancel keeps the parent's values but not its cancellation and deadline.
 ContextRef without_cancel(ContextRef parent);
+
+// custom stands for a context that is not one of ours, as the root of those that are made from it. `shown` is its text for to_string, deadline
+// its own (kForever: none). It is never cancelled itself: whoever makes it has its children follow another context, or cancels them.
+ContextRef custom(Value shown, Nanos deadline);
 
 // AfterFunc: the registration of one function with after_func.
 class AfterFunc {

@@ -61,7 +61,7 @@ Value owned(const std::shared_ptr<int>& alive) {
 
 BOOST_AUTO_TEST_SUITE(contexts)
 
-// TestBackground, TestTODO
+// Go: context/x_test.go TestBackground, TestTODO
 BOOST_AUTO_TEST_CASE(the_roots_are_never_cancelled) {
   for (const ContextRef& root : {background(), todo()}) {
     BOOST_TEST(!root->done());
@@ -76,7 +76,7 @@ BOOST_AUTO_TEST_CASE(the_roots_are_never_cancelled) {
   BOOST_TEST(!(background() == todo()));
 }
 
-// TestInvalidDerivedFail, TestWithValueChecksKey
+// Go: context/x_test.go TestInvalidDerivedFail, TestWithValueChecksKey
 BOOST_AUTO_TEST_CASE(a_nil_parent_or_key_panics) {
   const std::string nil_parent = "cannot create context from nil parent";
   BOOST_TEST(text_of<Panic>([] { with_cancel(nullptr); }) == nil_parent);
@@ -87,7 +87,7 @@ BOOST_AUTO_TEST_CASE(a_nil_parent_or_key_panics) {
   BOOST_TEST(text_of<Panic>([] { with_value(background(), Value(), Value()); }) == "nil key");
 }
 
-// TestWithCancel
+// Go: context/x_test.go TestWithCancel
 BOOST_AUTO_TEST_CASE(cancel_closes_done_sets_err_and_only_the_first_counts) {
   run([] {
     ContextRef ctx = with_cancel(background());
@@ -122,7 +122,7 @@ BOOST_AUTO_TEST_CASE(done_may_be_asked_for_after_the_cancellation) {
   BOOST_TEST((ctx->done() == ctx->done()));
 }
 
-// TestParentFinishesChild
+// Go: context/x_test.go TestParentFinishesChild
 BOOST_AUTO_TEST_CASE(a_parent_cancels_everything_below_it_before_cancel_returns) {
   run([] {
     ContextRef parent = with_cancel(background());
@@ -149,7 +149,7 @@ BOOST_AUTO_TEST_CASE(a_parent_cancels_everything_below_it_before_cancel_returns)
   });
 }
 
-// TestChildFinishesFirst, TestCancelRemoves
+// Go: context/x_test.go TestChildFinishesFirst, TestCancelRemoves
 BOOST_AUTO_TEST_CASE(a_cancelled_or_forgotten_child_leaves_its_parent) {
   run([] {
     ContextRef parent = with_cancel(background());
@@ -167,7 +167,7 @@ BOOST_AUTO_TEST_CASE(a_cancelled_or_forgotten_child_leaves_its_parent) {
   });
 }
 
-// TestDeadline, TestTimeout, TestCanceledTimeout
+// Go: context/x_test.go TestDeadline, TestTimeout, TestCanceledTimeout
 BOOST_AUTO_TEST_CASE(a_deadline_cancels_by_itself_and_cancel_stops_it) {
   run([] {
     ContextRef ctx = with_timeout(background(), kMillisecond, Value::of(5));
@@ -216,7 +216,7 @@ BOOST_AUTO_TEST_CASE(a_deadline_fires_although_nobody_holds_the_context) {
   });
 }
 
-// TestValues
+// Go: context/x_test.go TestValues
 BOOST_AUTO_TEST_CASE(values_are_found_upwards_the_nearest_first) {
   Value one = Value::of(Key{1}), two = Value::of(Key{2}), other_type = Value::of(1);
   ContextRef a = with_value(background(), one, Value::of(10));
@@ -262,7 +262,7 @@ BOOST_AUTO_TEST_CASE(durations_have_the_text_of_go) {
   BOOST_TEST(duration_text(INT64_MIN) == "-2562047h47m16.854775808s");
 }
 
-// TestWithoutCancel
+// Go: context/x_test.go TestWithoutCancel
 BOOST_AUTO_TEST_CASE(without_cancel_keeps_values_only) {
   Value key = Value::of(Key{1});
   ContextRef parent = with_cancel(with_value(with_timeout(background(), 3600 * kSecond), key, Value::of(4)));
@@ -275,7 +275,7 @@ BOOST_AUTO_TEST_CASE(without_cancel_keeps_values_only) {
   BOOST_TEST(*ctx->value(key).as<int>() == 4);
 }
 
-// TestCause, in a few lines: the first cancellation's cause holds for all that it reaches.
+// Go's TestCause in a few lines (its table is in tests/python): the first cancellation's cause holds for all that it reaches.
 BOOST_AUTO_TEST_CASE(causes_come_from_the_first_cancellation) {
   ContextRef parent = with_cancel(background());
   ContextRef child = with_cancel(parent);
@@ -290,7 +290,7 @@ BOOST_AUTO_TEST_CASE(causes_come_from_the_first_cancellation) {
   BOOST_TEST(cause_of(deadline) == 3);
 }
 
-// TestAfterFunc...
+// Go: context/x_test.go TestAfterFuncCalledAfterCancel, TestAfterFuncCalledImmediately, TestAfterFuncNotCalledAfterStop
 BOOST_AUTO_TEST_CASE(after_func_runs_once_after_the_cancellation_or_at_once_or_never) {
   run([] {
     std::atomic<int> ran{0};
@@ -381,7 +381,7 @@ BOOST_AUTO_TEST_CASE(a_long_chain_and_a_deep_tree_need_no_deep_stack) {
   });
 }
 
-// TestSimultaneousCancels, TestInterlockedCancels
+// Go: context/x_test.go TestSimultaneousCancels, TestInterlockedCancels
 BOOST_AUTO_TEST_CASE(simultaneous_cancels_do_not_get_stuck) {
   run([] {
     ContextRef root = with_cancel(background());
@@ -399,7 +399,7 @@ BOOST_AUTO_TEST_CASE(simultaneous_cancels_do_not_get_stuck) {
   });
 }
 
-// TestContextErrDoneRace
+// Go: context/x_test.go TestContextErrDoneRace
 BOOST_AUTO_TEST_CASE(err_and_done_never_contradict_each_other) {
   run([] {
     int wrong = 0;
@@ -424,7 +424,8 @@ BOOST_AUTO_TEST_CASE(err_and_done_never_contradict_each_other) {
   });
 }
 
-// TestLayersCancel, TestLayersTimeout: random trees that are built, cancelled, timed out and dropped by several parties at once.
+// Random trees that are built, cancelled, timed out and dropped by several parties at once.
+// Go: context/x_test.go TestLayersTimeout
 BOOST_AUTO_TEST_CASE(random_trees_survive_cancels_timeouts_and_drops_from_all_sides) {
   auto alive = std::make_shared<int>(0);
   run([&] {
@@ -465,6 +466,42 @@ BOOST_AUTO_TEST_CASE(random_trees_survive_cancels_timeouts_and_drops_from_all_si
   // A timer that is firing this moment still holds its context.
   until([&] { return alive.use_count() == 1; });
   BOOST_TEST(alive.use_count() == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_child_of_a_custom_context_follows_another_one_without_a_goroutine) {
+  run([] {
+    ContextRef followed = with_cancel(background());
+    ContextRef root = context::custom({}, kForever);
+    BOOST_TEST(!root->done());
+    ContextRef child = with_cancel(with_value(root, Value::of(1), Value::of(2)), followed);
+    ContextRef timed = with_deadline(root, deadline_after(3600 * kSecond), {}, followed);
+    ContextRef below = with_cancel(child);
+    BOOST_TEST(followed->children().size() == 2);
+    timed->cancel();
+    BOOST_TEST(followed->children().size() == 1);
+    BOOST_TEST(*below->value(Value::of(1)).as<int>() == 2);
+    followed->cancel(Value::of(7));
+    for (const ContextRef& c : {child, below}) {
+      BOOST_TEST((c->err() == Err::Canceled));
+      BOOST_TEST(*c->cause().as<int>() == 7);
+    }
+    BOOST_TEST((root->err() == Err::None));
+    BOOST_TEST((with_cancel(root, followed)->err() == Err::Canceled));   // born cancelled
+  });
+}
+
+BOOST_AUTO_TEST_CASE(a_child_keeps_what_it_follows_and_leaves_it) {
+  run([] {
+    ContextRef root = context::custom({}, 5 * kSecond);
+    BOOST_TEST(root->to_string() == "<nil>");
+    ContextRef child = with_cancel(root, with_cancel(background()));
+    BOOST_TEST(child->deadline() == 5 * kSecond);
+    child->cancel({}, Err::DeadlineExceeded);
+    BOOST_TEST((child->err() == Err::DeadlineExceeded));
+    ContextRef followed = with_cancel(background());
+    { ContextRef forgotten = with_cancel(root, followed); }
+    BOOST_TEST(followed->children().empty());
+  });
 }
 
 BOOST_AUTO_TEST_SUITE_END()
