@@ -356,27 +356,28 @@ def test_one_inside_an_import_keeps_its_thread(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
     def main():
-        order = []
+        order, begun = [], Chan()
 
         def imports():
+            begun.close()
             import gort_test_slow_module
 
             order.append("import")
             del sys.modules[gort_test_slow_module.__name__]
 
-        def computes():
-            order.append("began")
-            imports()
+        def waits():
+            begun.recv_ok()
+            order.append("peer")
 
-        for g in on_one_thread(computes, lambda: order.append("peer"))():
+        for g in on_one_thread(imports, waits)():
             g.join()
         return order
 
     for _ in range(10):
         order = gort.run(main)
-        if order[0] == "began":   # else the other one was first
+        if order == ["import", "peer"]:   # else it was held up before its import
             break
-    assert order == ["began", "import", "peer"]
+    assert order == ["import", "peer"]
 
 
 def with_statement(lock, work):
@@ -424,14 +425,16 @@ def generator(lock, work):
 def test_one_that_holds_a_lock_of_the_interpreter_keeps_its_thread(hold):
     # The next goroutine of its thread that wanted the lock would block the thread, and so the holder, for ever.
     def main():
-        lock, got = threading.Lock(), []
+        lock, got, taken = threading.Lock(), [], Chan()
 
         def work():
+            taken.close()
             begin = time.monotonic()
             while time.monotonic() < begin + 0.2:
                 pass
 
         def wants():
+            taken.recv_ok()
             got.append(lock.acquire(timeout=PATIENCE / 2))
             lock.release()
 
@@ -451,7 +454,11 @@ def test_one_that_has_let_go_of_its_lock_is_made_to_yield():
                 pass
             take_turns([0], reached, 0)
 
-        members = on_one_thread(uses_a_lock, lambda: reached.append(lock.acquire(blocking=False)))()
+        def wants():
+            reached.append(lock.acquire(blocking=False))
+            lock.release()
+
+        members = on_one_thread(uses_a_lock, wants)()
         seen = wait_until(lambda: bool(reached))
         for g in members:
             g.join()

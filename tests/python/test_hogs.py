@@ -89,7 +89,7 @@ def test_goroutines_in_foreign_code_are_no_hogs():
     assert len(passed) == barrier.parties
 
 
-@pytest.mark.skipif(WITHOUT_GIL, reason="nobody is made to yield")
+@pytest.mark.skipif(WITHOUT_GIL, reason="no trace function is used")
 @moved
 def test_a_hook_on_tracing_cannot_wait():
     # A hog is asked to yield by a trace function; switching that on calls audit hooks, on a scheduler's stack: it crashed.
