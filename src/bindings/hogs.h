@@ -19,7 +19,6 @@
 // A bell that a collection finds first is destroyed on the collecting thread: then it says nothing, and the hog is asked again a slice later.
 // Nor is one moved there that may hold any lock of the interpreter's world (thread_locks.h): the next goroutine on its thread that wants it would block
 // the thread, and the hog with it, for ever.
-// Cost: 2 us for the hog, nothing for the others.
 //
 // Rejected: Py_AddPendingCall (served by the main thread only, and a call that parks keeps all others from being served); signals (main thread only
 // from 3.13 on); yielding at every slice in this way, without threads. Rejected without the GIL: sys.monitoring and PyEval_SetTraceAllThreads, which stop the
