@@ -38,9 +38,10 @@ def goroutines(leaked: bool = False) -> list[Goroutine]:
     """Every Python goroutine that is alive, plain threads that use gort included. Native ones: ``gort.sched.state()``.
 
     leaked: only those that can never be woken, because nobody who may still run can reach anything that they wait for. It names no
-    goroutine that can be woken, and misses some: what CPython does not show (values in the middle of an expression, a ``with`` block's
-    object, closures of running functions) counts as reachable; from 3.14 on only goroutines without a Python frame are found, on free-threaded
-    builds none. Looks at every object that they can reach, some microseconds each, often all of the program's. Does not park.
+    goroutine that can be woken, and misses some, as what CPython does not show counts as reachable: values in the middle of an expression, the
+    iterator of a ``for``, locals of generators, a case or bound method made for the call (``select(recv(ch))``); from 3.14 on all but the arguments and
+    variables of the goroutine's own function; on free-threaded builds everything, so none is found. Looks at every object that they can
+    reach, some microseconds each, often all of the program's. Does not park.
 
     >>> import gort
     >>> def main():

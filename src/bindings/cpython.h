@@ -20,6 +20,8 @@
 // | frames, for other processes   | frame_layout.h, learned       | frame_layout.h, learned | frame_layout.h, learned | unknown |
 // | who owns an object            | -                             | -                     | 3.13t: _Py_ThreadId, ob_tid (hogs.h) | - |
 // | is a frame inside a `with`    | -                             | -                     | 3.13t: co_exceptiontable's format, opcode.h (thread_locks.h) | - |
+// | what a frame holds (leaks.cpp) | frame_layout.h, learned; co_nlocalsplus, co_exceptiontable's format | same | same | PyFrame_GetVar |
+// | a with statement entering      | opcode BEFORE_WITH, __exit__ on the stack | BEFORE_WITH, the manager where __exit__ will be | as 3.12 | not asked |
 // | where Python frames lie       | datastack_*, _PyStackChunk, PyObject_SetArenaAllocator | same | same          | same |
 // | str, bytes, code, functions, for other processes | fields of the public structs, co_linetable's format (layout.cpp) | same | same | same |
 // Checked with 3.11.2, 3.11.7, 3.12.1, 3.13.0, 3.14.8.

@@ -57,7 +57,7 @@ void Stack::take_raw(G* g) {
   Frame* frame = frame_of(g);
   PyThreadState* state = frame ? frame->state.load(std::memory_order_relaxed) : nullptr;
   if (!state || (g->is_plain_thread() && !is_alive(state))) return;
-  for_each_frame(state, [&](PyCodeObject* code, int offset) {
+  for_each_frame(state, [&](PyCodeObject* code, int offset, const char*) {
     cut_ = places_.size() == kMostFrames;
     if (!cut_) places_.push_back({Py_NewRef(reinterpret_cast<PyObject*>(code)), offset});
     return !cut_;

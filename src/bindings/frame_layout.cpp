@@ -47,12 +47,40 @@ uint64_t only_place(const uintptr_t* words, uintptr_t value) {
 
 uint64_t if_same(uint64_t a, uint64_t b) { return a == b ? a : FrameLayout::kUnknown; }
 
-// Called by the outer function, then by the inner one while the outer one waits for it.
-PyObject* note(PyObject*, PyObject*) {
+#if PY_VERSION_HEX < 0x030e0000
+constexpr size_t kArguments = 3;   // of the two functions: the first of their values
+
+uint64_t place_of_values(const uintptr_t* words, PyObject* arguments) {
+  uint64_t place = FrameLayout::kUnknown;
+  for (size_t i = 0; i < kWords; i++) {
+    bool all = true;
+    for (size_t j = 0; j < kArguments; j++) all = all && words[i + j] == reinterpret_cast<uintptr_t>(PyTuple_GET_ITEM(arguments, j));
+    if (!all) continue;
+    if (place != FrameLayout::kUnknown) return FrameLayout::kUnknown;
+    place = i * sizeof(uintptr_t);
+  }
+  return place;
+}
+
+void learn_what_it_owns(const uintptr_t* inner_words, const uintptr_t* outer_words, PyObject* inner, PyObject* outer, PyObject* outer_locals) {
+  PyObject* arguments = PyFunction_Check(outer) ? PyFunction_GetDefaults(outer) : nullptr;
+  if (!arguments || PyTuple_GET_SIZE(arguments) != Py_ssize_t(kArguments)) return;
+  learned.values = if_same(place_of_values(inner_words, arguments), place_of_values(outer_words, arguments));
+  learned.function =
+      if_same(only_place(inner_words, reinterpret_cast<uintptr_t>(inner)), only_place(outer_words, reinterpret_cast<uintptr_t>(outer)));
+  learned.locals = only_place(outer_words, reinterpret_cast<uintptr_t>(outer_locals));
+}
+#endif
+
+// Called by the outer function, with what its locals() are, then by the inner one while the outer one waits for it, with both functions and those.
+PyObject* note(PyObject*, [[maybe_unused]] PyObject* const* arguments, Py_ssize_t count) {
   if (!outer_frame) {
     outer_frame = innermost_frame_now();
     Py_RETURN_NONE;
   }
+#if PY_VERSION_HEX < 0x030e0000
+  if (count == 3) learn_what_it_owns(innermost_frame_now(), outer_frame, arguments[0], arguments[1], arguments[2]);
+#endif
   PyFrameObject* frame = PyThreadState_GetFrame(PyThreadState_Get());
   PyFrameObject* back = PyFrame_GetBack(frame);
   Sighting inner = look(frame, innermost_frame_now()), outer = look(back, outer_frame);
@@ -69,11 +97,12 @@ PyObject* note(PyObject*, PyObject*) {
 const FrameLayout& frame_layout() { return learned; }
 
 FrameLayout learn_frame_layout() {
-  static PyMethodDef method = {"note", note, METH_NOARGS, nullptr};
+  static PyMethodDef method = {"note", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(note)), METH_FASTCALL, nullptr};
   PyObject* function = PyCFunction_New(&method, nullptr);
   PyObject* names = function ? Py_BuildValue("{s:N,s:O}", "note", function, "__builtins__", PyEval_GetBuiltins()) : nullptr;
-  PyObject* done = names ? PyRun_String("def inner(a=1, b=2, c=3): note()\n"   // names, so that kWords lie within the frame
-                                        "def outer(a=1, b=2, c=3):\n note()\n inner()\n"
+  PyObject* done = names ? PyRun_String("def inner(a=1, b=2, c=3): note(inner, outer, kept[0])\n"   // names, so that kWords lie within the frame
+                                        "def outer(a=1, b=2, c=3):\n note()\n kept.append(locals())\n inner()\n"
+                                        "kept = []\n"
                                         "outer()\n", Py_file_input, names, names) : nullptr;
   if (!done) PyErr_Clear();
   Py_XDECREF(done);

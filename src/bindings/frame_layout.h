@@ -1,4 +1,5 @@
-// FrameLayout: where the interpreter keeps code, caller and position of a running Python function, for readers outside (layout.cpp).
+// FrameLayout: where the interpreter keeps code, caller and position of a running Python function, for readers outside (layout.cpp), and what it owns, for
+// the search for leaks.
 //
 // There is no public description of these frames before 3.14, and none that all versions share. So it is learned at import: two Python functions
 // that call each other are looked at while they run, and the words of their frames are compared with what the public functions say about them
@@ -22,6 +23,9 @@ struct FrameLayout {
   uint64_t innermost = kUnknown;
   // In a frame: its code object, the frame that called it, the address of its present instruction.
   uint64_t code = kUnknown, caller = kUnknown, instruction = kUnknown;
+  // Up to 3.13: its function, the dict that locals() has made (unknown where none stays with the frame), the first of its values: variables, cells and
+  // those of the closure (co_nlocalsplus in all), then the evaluation stack.
+  uint64_t function = kUnknown, locals = kUnknown, values = kUnknown;
 
   bool known() const { return code != kUnknown && caller != kUnknown && instruction != kUnknown; }
 };
@@ -30,8 +34,8 @@ struct FrameLayout {
 FrameLayout learn_frame_layout();
 const FrameLayout& frame_layout();   // what was learned
 
-// for_each_frame calls visit(code, offset of the present instruction) for the frames of a state, innermost first, until it returns false. Makes
-// no objects. Shows nothing if the layout is unknown. REQUIRES: the frames stay as they are meanwhile.
+// for_each_frame calls visit(code, offset of the present instruction, address of the frame) for the frames of a state, innermost first, until it returns
+// false. Makes no objects. Shows nothing if the layout is unknown. REQUIRES: the frames stay as they are meanwhile.
 template <class F>
 void for_each_frame(PyThreadState* state, F visit) {
   const FrameLayout& layout = frame_layout();
@@ -45,7 +49,7 @@ void for_each_frame(PyThreadState* state, F visit) {
     auto* code = reinterpret_cast<PyCodeObject*>(object);
     ptrdiff_t offset = at(frame, layout.instruction) - code->co_code_adaptive;
     if (offset < code->_co_firsttraceable * ptrdiff_t(sizeof(uint16_t))) continue;   // it has not begun
-    if (!visit(code, int(offset))) return;
+    if (!visit(code, int(offset), frame)) return;
   }
 }
 

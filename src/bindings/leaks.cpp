@@ -1,11 +1,15 @@
 #include "leaks.h"
 
+#include <opcode.h>
+
 #include <algorithm>
+#include <new>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "chan_object.h"
+#include "frame_layout.h"
 #include "goroutine_object.h"
 #include "python_lane.h"
 
@@ -18,12 +22,16 @@ constexpr bool kStacksOwn = true;   // a value on an evaluation stack is a refer
 constexpr bool kStacksOwn = false;  // it may be lent by a variable below, and become a callee's variable: sure are those of the outermost frame
 #endif
 
+// While `with lock:` calls __enter__, the evaluator has that bound method in a variable, and __exit__ on its stack (3.11) or in a variable as well.
+constexpr Py_ssize_t kMethodsOfEnter = PY_VERSION_HEX < 0x030c0000 ? 1 : 2;
+
 // A goroutine that may be leaked, and the references that it is known to own, each as often as it owns it.
 struct Candidate {
   G* g;
   std::vector<const void*> on = {};   // core addresses; empty: it waits for nothing that anybody could touch
   GoroutineObject* joins = nullptr;
   bool in_python = false;           // a Python frame made the call that parked
+  const void* entered = nullptr;    // what a with statement's __enter__ is being called of; not to be followed
   std::vector<PyObject*> owned = {};
 };
 
@@ -69,6 +77,69 @@ int collect(PyObject* object, void* owned) {
   return 0;
 }
 
+#if PY_VERSION_HEX < 0x030e0000
+
+unsigned varint(const unsigned char*& p) {
+  unsigned value = *p & 63;
+  while (*p++ & 64) value = value << 6 | (*p & 63);
+  return value;
+}
+
+// How many values the evaluation stack has for certain at that instruction: those that an exception there would find (Objects/exception_handling_notes.txt).
+int certain_depth(PyCodeObject* code, int offset) {
+  auto at = unsigned(offset) / sizeof(uint16_t);
+  auto* p = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(code->co_exceptiontable));
+  const unsigned char* end = p + PyBytes_GET_SIZE(code->co_exceptiontable);
+  while (p < end) {   // in order of their beginnings, without overlaps
+    unsigned first = varint(p);
+    unsigned size = varint(p);
+    varint(p);   // the handler
+    unsigned depth = varint(p) >> 1;
+    if (at < first) break;
+    if (at < first + size) return int(depth);
+  }
+  return 0;
+}
+
+template <class T>
+T word_at(const char* frame, uint64_t offset) {
+  return *reinterpret_cast<const T*>(frame + offset);
+}
+
+// What a frame owns. Without the upper part of its evaluation stack, of which nobody knows how high it is.
+void collect_frame(Candidate& c, PyCodeObject* code, int offset, const char* frame, bool innermost) {
+  if (code->co_flags & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR)) return;   // what is in it is its generator's
+  const FrameLayout& layout = frame_layout();
+  c.owned.push_back(word_at<PyObject*>(frame, layout.function));
+  if (layout.locals != FrameLayout::kUnknown) collect(word_at<PyObject*>(frame, layout.locals), &c.owned);
+  auto* values = reinterpret_cast<PyObject* const*>(frame + layout.values);
+  int depth = certain_depth(code, offset);
+  if (innermost && uint8_t(code->co_code_adaptive[offset]) == BEFORE_WITH) {
+    // Parked in __enter__. The stack is as high as for the block that follows, whose __exit__ is on top of it then.
+    depth = certain_depth(code, offset + int(sizeof(uint16_t)));
+#if PY_VERSION_HEX < 0x030c0000
+    PyObject* exit = depth > 0 ? values[code->co_nlocalsplus + depth - 1] : nullptr;
+    if (exit && PyCFunction_Check(exit)) c.entered = PyCFunction_GET_SELF(exit);
+#else
+    // The top still has the manager, given up already: a pointer to be compared only.
+    if (depth > 0) c.entered = values[code->co_nlocalsplus + --depth];
+#endif
+  }
+  for (int i = 0; i < code->co_nlocalsplus + depth; i++) collect(values[i], &c.owned);
+}
+
+// REQUIRES: the frames stay as they are, as those of a goroutine that waits do while the GIL is held.
+void collect_frames(Candidate& c, PyThreadState* state) {
+  const FrameLayout& layout = frame_layout();
+  if (layout.values == FrameLayout::kUnknown || layout.function == FrameLayout::kUnknown) return;
+  for_each_frame(state, [&](PyCodeObject* code, int offset, const char* frame) {
+    collect_frame(c, code, offset, frame, !std::exchange(c.in_python, true));
+    return true;
+  });
+}
+
+#else
+
 bool contains(PyObject* names, PyObject* name) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
     if (PyUnicode_Compare(PyTuple_GET_ITEM(names, i), name) == 0) return true;
@@ -81,29 +152,15 @@ void collect_locals(PyFrameObject* frame, PyCodeObject* code, std::vector<PyObje
   if (!(code->co_flags & CO_OPTIMIZED)) return;   // of a module or class: a dict that others have too
   PyObject* names = PyCode_GetVarnames(code);
   PyObject* cells = PyCode_GetCellvars(code);
-#if PY_VERSION_HEX < 0x030c0000
-  // This makes a dict that stays with the frame and owns every value once more.
-  PyObject* locals = PyFrame_GetLocals(frame);
-  bool seen = locals && Py_REFCNT(locals) > 2;   // the program has it too, so it is not ours to clear
-  if (locals && PyDict_Check(locals) && seen) owned.push_back(locals);
-#endif
   for (Py_ssize_t i = 0; names && cells && i < PyTuple_GET_SIZE(names); i++) {
     PyObject* name = PyTuple_GET_ITEM(names, i);
     if (contains(cells, name)) continue;
-#if PY_VERSION_HEX < 0x030c0000
-    PyObject* value = locals && PyDict_Check(locals) ? Py_XNewRef(PyDict_GetItemWithError(locals, name)) : nullptr;
-#else
     PyObject* value = PyFrame_GetVar(frame, name);
-#endif
     if (!value) continue;   // not bound
     owned.push_back(value);
     Py_DECREF(value);       // the frame has it
   }
   PyErr_Clear();
-#if PY_VERSION_HEX < 0x030c0000
-  if (locals && PyDict_Check(locals) && !seen) PyDict_Clear(locals);
-  Py_XDECREF(locals);
-#endif
   Py_XDECREF(names);
   Py_XDECREF(cells);
 }
@@ -117,31 +174,65 @@ void collect_function(PyObject* callable, PyCodeObject* code, std::vector<PyObje
   for (Py_ssize_t i = 0; closure && i < PyTuple_GET_SIZE(closure); i++) owned.push_back(PyTuple_GET_ITEM(closure, i));
 }
 
-void collect_owned(Candidate& c) {
-  GoroutineObject* object = frame_of(c.g)->object;
-  c.owned.push_back(reinterpret_cast<PyObject*>(object));
-  object->call.traverse(collect, &c.owned);
-  if (object->context) c.owned.push_back(object->context);
-  if (object->whom) c.owned.push_back(object->whom);
+// Of the outermost frame only.
+void collect_frames(Candidate& c, PyThreadState*) {
   PyFrameObject* frame = innermost_frame(c.g);
   c.in_python = frame != nullptr;
   while (frame) {
     PyFrameObject* back = PyFrame_GetBack(frame);
     PyCodeObject* code = PyFrame_GetCode(frame);
-    if (kStacksOwn || !back) collect_locals(frame, code, c.owned);
-    if (!back) collect_function(object->call.function(), code, c.owned);
+    if (!back) {
+      collect_locals(frame, code, c.owned);
+      collect_function(frame_of(c.g)->object->call.function(), code, c.owned);
+    }
     Py_DECREF(code);
     Py_DECREF(frame);
     frame = back;
   }
 }
 
+#endif
+
+void collect_owned(Candidate& c) {
+  GoroutineObject* object = frame_of(c.g)->object;
+  c.owned.push_back(reinterpret_cast<PyObject*>(object));
+  object->call.traverse(collect, &c.owned);
+  if (object->context) c.owned.push_back(object->context);
+  if (object->whom) c.owned.push_back(object->whom);
+  collect_frames(c, frame_of(c.g)->state);
+}
+
 // --- the objects that candidates reach
+
+// visit(object) for every object that CPython's collector knows. Makes no other object than, on 3.11, a list of them.
+template <class F>
+void for_each_object(F visit) {
+#if PY_VERSION_HEX < 0x030c0000
+  PyObject* gc = PyImport_ImportModule("gc");
+  PyObject* all = gc ? PyObject_CallMethod(gc, "get_objects", nullptr) : nullptr;
+  Py_XDECREF(gc);
+  if (!all || !PyList_Check(all)) {
+    PyErr_Clear();
+    Py_XDECREF(all);
+    throw std::bad_alloc();
+  }
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(all); i++) visit(PyList_GET_ITEM(all, i));
+  Py_DECREF(all);
+#else
+  PyUnstable_GC_VisitObjects(
+      [](PyObject* object, void* argument) {
+        (*static_cast<F*>(argument))(object);
+        return 1;
+      },
+      &visit);
+#endif
+}
 
 class Graph {
  public:
   explicit Graph(std::vector<const void*> addresses) : addresses_(std::move(addresses)) {
     std::sort(addresses_.begin(), addresses_.end());
+    addresses_.erase(std::unique(addresses_.begin(), addresses_.end()), addresses_.end());
   }
 
   // count is the reference of somebody known to object, and to all that it reaches.
@@ -158,9 +249,47 @@ class Graph {
   // The object of the primitive at a core address; null: it was not met.
   PyObject* primitive(const void* address) const {
     auto found = primitives_.find(address);
-    return found == primitives_.end() ? nullptr : found->second;
+    return found == primitives_.end() ? nullptr : found->second.object;
   }
-  void count_again(PyObject* object) { nodes_[object].counted++; }
+
+  // The references of parked calls to one primitive, each to its object or to a view of it: nobody knows which. `methods` of them are bound methods that the
+  // evaluator has in its variables, the others are on evaluation stacks.
+  struct Calls {
+    Py_ssize_t references = 0;
+    Py_ssize_t methods = 0;
+  };
+
+  // count_calls counts those by the address of the primitive. Only where they are all that is missing, and no other object than `methods` that were not
+  // met leads there: a call could have been made through one, which somebody else may have as well.
+  void count_calls(const std::unordered_map<const void*, Calls>& calls) {
+    std::unordered_map<PyObject*, Py_ssize_t> ways;   // how many such objects lead to it
+    std::vector<std::pair<Primitive*, Calls>> balanced;
+    for (auto& [address, made] : calls) {
+      Primitive& p = primitives_.at(address);
+      std::vector<PyObject*> faces = p.faces();
+      Py_ssize_t missing = 0;
+      for (PyObject* face : faces) missing += std::max<Py_ssize_t>(0, Py_REFCNT(face) - nodes_[face].counted);
+      if (missing > made.references) continue;
+      balanced.push_back({&p, made});
+      for (PyObject* face : faces) ways[face] = 0;
+    }
+    if (balanced.empty()) return;
+    for_each_object([&](PyObject* object) {
+      if (nodes_.contains(object)) return;
+      auto visit = [](PyObject* child, void* found) {
+        auto& all = *static_cast<std::unordered_map<PyObject*, Py_ssize_t>*>(found);
+        if (auto way = all.find(child); way != all.end()) way->second++;
+        return 0;
+      };
+      Py_TYPE(object)->tp_traverse(object, visit, &ways);
+    });
+    for (auto& [p, made] : balanced) {
+      Py_ssize_t found = 0;
+      for (PyObject* face : p->faces()) found += ways[face];
+      if (found > made.methods) continue;
+      for (PyObject* face : p->faces()) nodes_[face].counted = std::max(nodes_[face].counted, Py_REFCNT(face));
+    }
+  }
 
   void mark_held_by_others() {
     for (auto& [object, node] : nodes_) {
@@ -181,6 +310,15 @@ class Graph {
   }
 
  private:
+  struct Primitive {
+    PyObject* object = nullptr;
+    std::vector<PyObject*> views = {};   // of a channel; each leads to the object
+    std::vector<PyObject*> faces() const {
+      std::vector<PyObject*> all = views;
+      if (object) all.push_back(object);
+      return all;
+    }
+  };
   struct Node {
     Py_ssize_t counted = 0;
     bool live = false;
@@ -217,15 +355,19 @@ class Graph {
   void note_primitive(PyObject* object) {
     const char* low = reinterpret_cast<const char*>(object);
     const char* high = low + Py_TYPE(object)->tp_basicsize;
+    bool view = false;
     if (is_chan(object)) {
       ChanObject* ch = as_chan(object);
-      if (ch->timer || ch->owner || !ch->channel) return;   // timers and contexts act by themselves; a view is not the channel
-      low = reinterpret_cast<const char*>(ch->channel);
+      view = ch->owner && is_chan(ch->owner);
+      ChanObject* own = view ? as_chan(ch->owner) : ch;
+      if (own->timer || own->owner || !own->channel) return;   // timers and contexts act by themselves
+      low = reinterpret_cast<const char*>(own->channel);
       high = low + 1;
     }
     for (auto at = std::lower_bound(addresses_.begin(), addresses_.end(), static_cast<const void*>(low));
          at != addresses_.end() && static_cast<const char*>(*at) < high; ++at) {
-      primitives_[*at] = object;
+      if (view) primitives_[*at].views.push_back(object);
+      else primitives_[*at].object = object;
     }
   }
 
@@ -240,7 +382,7 @@ class Graph {
   }
 
   std::vector<const void*> addresses_;
-  std::unordered_map<const void*, PyObject*> primitives_;
+  std::unordered_map<const void*, Primitive> primitives_;
   std::unordered_map<PyObject*, Node> nodes_;
   std::vector<PyObject*> pending_;
 };
@@ -286,15 +428,19 @@ std::unordered_set<G*> leaked_goroutines() {
   for (Candidate& c : candidates) {
     for (PyObject* object : c.owned) graph.count(object);
   }
-  for (Candidate& c : candidates) {   // the references of the parked calls, once all objects are known
+  std::unordered_map<const void*, Graph::Calls> calls;   // once all objects are known
+  for (Candidate& c : candidates) {
     if (!kStacksOwn || !c.in_python) continue;
     for (const void* address : c.on) {
       PyObject* object = graph.primitive(address);
       if (!object) continue;
-      graph.count_again(object);
+      bool entered = object == c.entered;
+      calls[address].references += entered ? kMethodsOfEnter : 1;
+      calls[address].methods += entered ? kMethodsOfEnter : 0;
       c.owned.push_back(object);
     }
   }
+  graph.count_calls(calls);
   graph.mark_held_by_others();
   for (bool changed = true; changed;) {
     changed = false;

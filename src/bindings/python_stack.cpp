@@ -19,7 +19,7 @@ observe::StackId python_stack_here() {
   if (!stacks || !state || !is_attached(state)) return 0;
   observe::Place places[observe::CallStacks::kMostPlaces];
   size_t count = 0;
-  for_each_frame(state, [&](PyCodeObject* code, int offset) {
+  for_each_frame(state, [&](PyCodeObject* code, int offset, const char*) {
     Py_INCREF(code);
     places[count++] = {reinterpret_cast<uintptr_t>(code), uintptr_t(offset)};
     return count < observe::CallStacks::kMostPlaces;

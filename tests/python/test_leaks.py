@@ -66,6 +66,90 @@ def has_its_own():
     mine.recv()
 
 
+def receives_in_a_with(ch):
+    with gort.Mutex():
+        ch.recv()
+
+
+def receives_deep_inside(ch):
+    for _ in [1]:
+        try:
+            with gort.Mutex(), gort.Mutex():
+                for _ in [2]:
+                    with gort.Mutex():
+                        ch.recv()
+        finally:
+            pass
+
+
+def receives_in_a_comprehension(ch):
+    with gort.Mutex():
+        return [ch.recv() for _ in range(1)]
+
+
+def iterates_in_a_with(ch):
+    with gort.Mutex():
+        for _ in ch:
+            pass
+
+
+def receives_through_a_view(ch):
+    view = ch.receiver()
+    view.recv()
+
+
+def receives_through_a_view_of_the_moment(ch):
+    ch.receiver().recv()
+
+
+def sends_through_a_view(ch):
+    view = ch.sender()
+    with gort.Mutex():
+        view.send(1)
+
+
+def receives_in_a_closure(ch):
+    def inner():
+        ch.recv()
+
+    inner()
+
+
+def receives_in_a_generator(ch):
+    def values():
+        receives(ch)
+        yield
+
+    with gort.Mutex():
+        for _ in values():
+            pass
+
+
+def receives_in_a_handler(ch):
+    try:
+        raise ValueError
+    except ValueError:
+        with gort.Mutex():
+            ch.recv()
+
+
+def has_looked_at_its_locals(ch):
+    locals()
+    with gort.Mutex():
+        ch.recv()
+
+
+BODIES = [
+    receives, sends, iterates, receives_in_a_with, receives_deep_inside, receives_in_a_comprehension, iterates_in_a_with, receives_through_a_view,
+    receives_through_a_view_of_the_moment, sends_through_a_view, receives_in_a_closure, receives_in_a_generator, receives_in_a_handler,
+    has_looked_at_its_locals, None,
+]  # fmt: skip
+
+
+def name_of(body) -> str:
+    return body.__name__ if body else "no frame"
+
+
 # --- what is found
 
 
@@ -216,7 +300,154 @@ def test_a_select_is_leaked_only_if_all_its_channels_are():
     del start.ch
 
 
+@stacks_own
+@pytest.mark.parametrize("body", [b for b in BODIES if b not in (None, receives_through_a_view_of_the_moment, receives_in_a_generator)], ids=name_of)
+def test_wherever_the_leaked_is_in_its_function_it_is_found(body):
+    assert leaked_among(lambda: {"leaked": gort.go(body, gort.Chan())}) == (["leaked"], [])
+
+
+@stacks_own
+@pytest.mark.parametrize("view", ["sender", "receiver"])
+def test_a_channel_of_which_the_leaked_have_views_only_is_no_way_to_them(view):
+    def start():
+        ch = gort.Chan()
+        if view == "receiver":
+            return {"a": gort.go(receives, ch.receiver()), "b": gort.go(receives, ch.receiver()), "c": gort.go(receives, ch)}
+        return {"a": gort.go(sends, ch.sender()), "b": gort.go(sends, ch.sender()), "c": gort.go(sends, ch)}
+
+    assert leaked_among(start) == (["a", "b", "c"], [])
+
+
+@stacks_own
+def test_a_select_among_views_is_leaked():
+    assert leaked_among(lambda: {"leaked": gort.go(lambda a, b: gort.select(a, b), gort.Chan().receiver(), gort.Chan())}) == (["leaked"], [])
+
+
+def holds(mutex, ch):
+    with mutex:
+        ch.recv()
+
+
+def enters(mutex):
+    with mutex:
+        pass
+
+
+def enters_inside(mutex):
+    for _ in [1]:
+        with gort.Mutex():
+            try:
+                with mutex:
+                    pass
+            finally:
+                pass
+
+
+def enters_what_it_holds(mutex):
+    with mutex:
+        with mutex:
+            pass
+
+
+def locks(mutex):
+    mutex.lock()
+
+
+def waiters_for(mutex, *waiters):
+    """Those who wait for the mutex of one who holds it in a with block and waits for its own channel."""
+    holder = gort.go(holds, mutex, gort.Chan())
+    settle(holder)
+    return {"holder": holder, **{w.__name__: gort.go(w, mutex) for w in waiters}}
+
+
+@stacks_own
+def test_who_waits_for_the_mutex_that_a_leaked_one_is_inside_of_is_leaked():
+    assert leaked_among(lambda: waiters_for(gort.Mutex(), enters, enters_inside, locks)) == (["enters", "enters_inside", "holder", "locks"], [])
+
+
+@stacks_own
+def test_who_enters_a_mutex_that_it_is_inside_of_is_leaked():
+    assert leaked_among(lambda: {"leaked": gort.go(enters_what_it_holds, gort.Mutex())}) == (["leaked"], [])
+
+
 # --- what is never named
+
+
+class Enters:
+    """A context manager that is a mutex by other means: its class has the methods of one."""
+
+    def __init__(self, mutex):
+        self.manager = type("Manager", (), {"__enter__": mutex.__enter__, "__exit__": mutex.__exit__})()
+
+    def __call__(self, mutex):
+        with self.manager:
+            pass
+
+
+MUTEX_WAYS = {
+    "itself": lambda mu: mu,
+    "a list": lambda mu: [mu],
+    "unlock": lambda mu: mu.unlock,
+    "__exit__": lambda mu: mu.__exit__,
+    "two of them": lambda mu: (mu.__enter__, mu.__exit__),
+    "a closure": lambda mu: lambda: mu.unlock(),
+    "a partial": lambda mu: functools.partial(gort.Mutex.unlock, mu),
+    "a weak reference": weakref.ref,
+    "an attribute": lambda mu: types.SimpleNamespace(mu=mu),
+}
+
+
+@pytest.mark.parametrize("way", MUTEX_WAYS)
+def test_whoever_reaches_the_mutex_makes_its_waiters_live(way):
+    def start():
+        mutex = gort.Mutex()
+        start.way = MUTEX_WAYS[way](mutex)
+        return waiters_for(mutex, enters, enters_inside, locks)
+
+    leaked, others = leaked_among(start)
+    assert {"enters", "enters_inside", "locks"} <= set(others)
+    assert set(leaked) <= {"holder"}   # nobody has its channel
+    del start.way
+
+
+@pytest.mark.parametrize("kept", ["the manager", "its class", "nothing"])
+def test_a_manager_that_has_the_methods_of_a_mutex_is_seen_through(kept):
+    def start():
+        mutex = gort.Mutex()
+        enters_it = Enters(mutex)
+        start.kept = {"the manager": enters_it.manager, "its class": type(enters_it.manager), "nothing": None}[kept]
+        enters_it.__name__ = "enters_it"
+        return waiters_for(mutex, enters_it, enters)
+
+    leaked, others = leaked_among(start)
+    if kept != "nothing":
+        assert {"enters_it", "enters"} <= set(others)
+    del start.kept
+
+
+def test_a_mutex_whose_holder_is_live_keeps_its_waiters_live():
+    def start():
+        start.ch = gort.Chan()
+        mutex = gort.Mutex()
+        holder = gort.go(holds, mutex, start.ch)
+        settle(holder)
+        return {"holder": holder, "waiter": gort.go(enters, mutex), "locks": gort.go(locks, mutex)}
+
+    assert leaked_among(start) == ([], ["holder", "locks", "waiter"])
+    del start.ch
+
+
+@pytest.mark.parametrize("kept", ["sender", "receiver"])
+@pytest.mark.parametrize("by", ["sender", "receiver", "itself"])
+def test_whoever_has_a_view_makes_the_waiters_live(kept, by):
+    def start():
+        ch = gort.Chan()
+        start.kept = getattr(ch, kept)()
+        mine = ch if by == "itself" else getattr(ch, by)()
+        return {"a": gort.go(sends if by == "sender" else receives, mine), "b": gort.go(sends if by == "sender" else receives, mine)}
+
+    assert leaked_among(start) == ([], ["a", "b"])
+    del start.kept
 
 
 class Box:
@@ -249,7 +480,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("body", [receives, sends, iterates, None], ids=["receives", "sends", "iterates", "no frame"])
+@pytest.mark.parametrize("body", BODIES, ids=name_of)
 @pytest.mark.parametrize("way", WAYS)
 def test_whoever_reaches_the_channel_makes_its_waiter_live(way, body):
     def start():
@@ -274,6 +505,35 @@ def test_a_running_or_sleeping_goroutine_keeps_what_its_frame_has():
         return runtime.goroutines(leaked=True)
 
     assert gort.run(main) == []
+
+
+@pytest.mark.parametrize("way", ["a method", "an iterator", "a view's method", "a view"])
+def test_a_way_to_the_channel_that_the_waiter_was_sent_and_the_sender_has_kept_is_one(way):
+    """Nothing in the waiter's frame shows the thing that it has called: it came out of a channel onto the evaluation stack."""
+
+    def calls(q, ch):
+        q.recv()()
+
+    def takes(q, ch):
+        next(q.recv())
+
+    def receives_from(q, ch):
+        q.recv().recv()
+
+    def start():
+        ch, q = gort.Chan(), gort.Chan(1)
+        kept, body = {
+            "a method": (ch.recv, calls),
+            "an iterator": (iter(ch.recv, None), takes),
+            "a view's method": (ch.receiver().recv, calls),
+            "a view": (ch.receiver(), receives_from),
+        }[way]
+        q.send(kept)
+        start.kept = kept
+        return {"live": gort.go(body, q, ch)}
+
+    assert leaked_among(start) == ([], ["live"])
+    del start.kept
 
 
 def test_a_goroutine_that_has_not_begun_keeps_its_arguments():
@@ -343,7 +603,6 @@ def test_looking_changes_nothing():
     assert before == after
 
 
-@pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="3.12 leaves the dict with the frame and shows nobody: it counts as somebody else's")
 def test_a_function_that_has_looked_at_its_locals_is_still_found():
     def body(ch):
         locals()
