@@ -158,7 +158,8 @@ BOOST_AUTO_TEST_CASE(a_native_stack_shows_who_called) {
   BOOST_TEST(!passes_through(one, here_two));
   BOOST_TEST(passes_through(two, here_two));
   StackId same[2];
-  for (volatile int i = 0; i < 2; i = i + 1) same[i] = here_one();   // one call, not two
+  volatile int rounds = 2;   // one call in a loop, not two
+  for (int i = 0; i < rounds; i++) same[i] = here_one();
   BOOST_TEST(same[0] == same[1]);
 }
 
