@@ -56,7 +56,6 @@ def test_after_takes_part_in_select(inside):
 
 
 def test_a_timers_channel_shows_neither_length_nor_capacity():
-    # Go: time/tick_test.go TestChan
     timer = due(Timer(SOON))
     assert (len(timer.c), timer.c.cap) == (0, 0)
     assert timer.c.try_recv()[1] is True
@@ -71,7 +70,6 @@ def test_stop_keeps_a_timer_from_going_off(inside):
 
 
 def test_after_stop_nothing_stale_is_received_though_the_time_was_over():
-    # Go: time/tick_test.go TestStopResult, TestChan
     timer = due(Timer(SOON))
     assert timer.stop() is True  # not received: still active
     assert timer.c.try_recv() is None
