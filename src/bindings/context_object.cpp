@@ -5,7 +5,12 @@
 // value of its own context is the usual cycle), and a pointer that is read through a Context is alive: whoever gave it is among its parents.
 // The core's own text of a context is asked for only through its Context, for the same reason.
 //
-// Without the GIL: all is fixed before others see the object, but the cause, which the first who cancels with one sets, and done, under the object's ObjectLock.
+// Custom contexts (any object with done, err, deadline and value) come here in a Context that stands for them: kind Custom, no parent. It and
+// what is made from it ask the object itself, by gort/_custom_context.py, for as long as nothing between can be cancelled.
+// What can be is cancelled by a link that is made with it (route, link there); a cancel() cuts the link.
+//
+// Without the GIL: all is fixed before others see the object, but the cause, which the first who cancels with one sets, unlink, which the first
+// who cancels takes, and done, under the object's ObjectLock.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <structmember.h>
@@ -39,9 +44,13 @@ struct ContextObject {
   PyObject* value;
   PyObject* cause;         // of a cancellation through this object; set once
   PyObject* late_cause;    // of passing the deadline
+  PyObject* custom;        // kind Custom: the object
+  PyObject* follows;       // Context whose cancellation is ours though it is not above us, else null
+  PyObject* unlink;        // callable, returns None: cuts the link from a custom context; else null. Owned by whoever takes it out
   Remembered done;         // the Chan of done(), which owns us
 };
 PyTypeObject* context_type = nullptr;
+PyObject* scope_key = nullptr;   // value(scope_key) is the nearest Context that can be cancelled
 ContextObject* as_context(PyObject* self) { return reinterpret_cast<ContextObject*>(self); }
 
 struct RaisedInPython {};   // thrown through the core with a Python exception set
@@ -102,6 +111,26 @@ PyObject* attach(ContextObject* self, Make make) {
   return reinterpret_cast<PyObject*>(self);
 }
 
+// The custom context that decides about this one's cancellation. Borrowed; null: none does.
+PyObject* custom_of(PyObject* context) {
+  for (PyObject* c = context; c; c = as_context(c)->parent) {
+    if (as_context(c)->core->scope() || as_context(c)->core->kind() == Context::Kind::WithoutCancel) return nullptr;
+    if (as_context(c)->custom) return as_context(c)->custom;
+  }
+  return nullptr;
+}
+
+// A function of gort/_custom_context.py.
+template <class... Args>
+PyObject* call_custom(const char* function, Args... args) {
+  PyObject* module = PyImport_ImportModule("gort._custom_context");
+  PyObject* callable = module ? PyObject_GetAttrString(module, function) : nullptr;
+  PyObject* result = callable ? PyObject_CallFunctionObjArgs(callable, args..., nullptr) : nullptr;
+  Py_XDECREF(callable);
+  Py_XDECREF(module);
+  return result;
+}
+
 ContextRef core_of(PyObject* context) { return ContextRef::share(as_context(context)->core); }
 
 // --- errors
@@ -120,22 +149,32 @@ bool read_cause(const char* function, PyObject** cause) {
 
 // --- cancelling
 
-PyObject* cancel_with(PyObject* self, PyObject* cause) {
+PyObject* cut_link(ContextObject* ctx) {
+  std::atomic_ref own(ctx->unlink);
+  PyObject* unlink = own.load() ? own.exchange(nullptr) : nullptr;
+  if (!unlink) Py_RETURN_NONE;
+  PyObject* result = PyObject_CallNoArgs(unlink);
+  Py_DECREF(unlink);
+  return result;
+}
+
+PyObject* cancel_with(PyObject* self, PyObject* cause, Err err = Err::Canceled) {
   ContextObject* ctx = as_context(self);
   if (!machine()) return nullptr;
-  if (ctx->core->err() != Err::None) Py_RETURN_NONE;
-  try {
-    if (cause) {
-      // The core borrows what it is given. Of several who cancel at once the first gives the cause for all: only the first call counts.
-      PyObject* first = nullptr;
-      if (std::atomic_ref(ctx->cause).compare_exchange_strong(first, cause)) Py_INCREF(cause);
-      else cause = first;
+  if (ctx->core->err() == Err::None) {
+    try {
+      if (cause) {
+        // The core borrows what it is given. Of several who cancel at once the first gives the cause for all: only the first call counts.
+        PyObject* first = nullptr;
+        if (std::atomic_ref(ctx->cause).compare_exchange_strong(first, cause)) Py_INCREF(cause);
+        else cause = first;
+      }
+      ctx->core->cancel(borrow(cause), err);
+    } catch (...) {
+      return errors::translate();
     }
-    ctx->core->cancel(borrow(cause));
-  } catch (...) {
-    return errors::translate();
   }
-  Py_RETURN_NONE;
+  return cut_link(ctx);
 }
 
 PyObject* cancel(PyObject* self, PyObject*) { return cancel_with(self, nullptr); }
@@ -167,14 +206,38 @@ PyObject* root(const ContextRef& core) {
   return attach(new_context(nullptr), [&] { return core; });
 }
 
+// Makes a Context that can be cancelled: make(ContextRef follows) gives its core. Steals self.
+template <class Make>
+PyObject* cancellable(ContextObject* self, Make make) {
+  PyObject* custom = self ? custom_of(self->parent) : nullptr;
+  if (!custom) return attach(self, [&] { return make(ContextRef()); });
+  PyObject* route = call_custom("route", custom);   // a Context to follow, a channel to wait for, or None: never cancelled
+  if (!route) {
+    Py_DECREF(self);
+    return nullptr;
+  }
+  if (Py_TYPE(route) == context_type) {
+    self->follows = route;
+    return attach(self, [&] { return make(core_of(route)); });
+  }
+  PyObject* made = attach(self, [&] { return make(ContextRef()); });
+  PyObject* linked = made && route != Py_None ? call_custom("link", custom, route, made) : Py_XNewRef(made);
+  Py_DECREF(route);
+  if (!linked) Py_CLEAR(made);
+  Py_XDECREF(linked);
+  return made;
+}
+
 PyObject* with_cancel(PyObject*, PyObject* parent) {
   if (!machine() || !parent_of("with_cancel", parent)) return nullptr;
-  return with_cancel_function(attach(new_context(parent), [&] { return context::with_cancel(core_of(parent)); }), &cancel_method);
+  auto make = [&](ContextRef follows) { return context::with_cancel(core_of(parent), std::move(follows)); };
+  return with_cancel_function(cancellable(new_context(parent), make), &cancel_method);
 }
 
 PyObject* with_cancel_cause(PyObject*, PyObject* parent) {
   if (!machine() || !parent_of("with_cancel_cause", parent)) return nullptr;
-  return with_cancel_function(attach(new_context(parent), [&] { return context::with_cancel(core_of(parent)); }), &cancel_cause_method);
+  auto make = [&](ContextRef follows) { return context::with_cancel(core_of(parent), std::move(follows)); };
+  return with_cancel_function(cancellable(new_context(parent), make), &cancel_cause_method);
 }
 
 PyObject* make_deadline(const char* function, PyObject* parent, Nanos deadline, PyObject* cause) {
@@ -182,8 +245,8 @@ PyObject* make_deadline(const char* function, PyObject* parent, Nanos deadline, 
   ContextObject* self = new_context(parent);
   if (!self) return nullptr;
   self->late_cause = Py_XNewRef(cause);
-  return with_cancel_function(
-      attach(self, [&] { return context::with_deadline(core_of(parent), deadline, borrow(cause)); }), &cancel_method);
+  auto make = [&](ContextRef follows) { return context::with_deadline(core_of(parent), deadline, borrow(cause), std::move(follows)); };
+  return with_cancel_function(cancellable(self, make), &cancel_method);
 }
 
 // (name, parent, seconds of the monotonic clock, cause)
@@ -236,10 +299,62 @@ PyObject* without_cancel(PyObject*, PyObject* parent) {
 PyObject* cause_of(PyObject*, PyObject* object) {
   ContextObject* ctx = parent_of("cause", object);
   if (!ctx || !machine()) return nullptr;
+  if (PyObject* custom = custom_of(object)) return call_custom("cause", custom);
   Err err = ctx->core->err();
   Value cause = ctx->core->cause();
   if (!cause || &cause.type() != &borrowed_object()) return new_error(err);
   return Py_NewRef(*static_cast<PyObject* const*>(cause.element()));
+}
+
+// --- for gort/_custom_context.py
+
+// (object, seconds of the monotonic clock or None): the Context that stands for it.
+PyObject* stand_in(PyObject*, PyObject* args) {
+  PyObject *custom, *seconds;
+  if (!PyArg_ParseTuple(args, "OO", &custom, &seconds)) return nullptr;
+  Nanos deadline = kForever;
+  if (seconds != Py_None && !seconds_to_nanos("deadline", "its result", seconds, &deadline)) return nullptr;
+  ContextObject* self = new_context(nullptr);
+  if (self) self->custom = Py_NewRef(custom);
+  return attach(self, [&] { return context::custom(borrow(custom), deadline < 1 ? 1 : deadline); });
+}
+
+// (Context that can be cancelled, Chan): is that its done channel? Chans of one core channel may be several.
+PyObject* is_done_channel(PyObject*, PyObject* args) {
+  PyObject *ctx, *channel;
+  if (!PyArg_ParseTuple(args, "O!O!", context_type, &ctx, chan_type, &channel)) return nullptr;
+  try {
+    return PyBool_FromLong(as_context(ctx)->core->done().get() == as_chan(channel)->channel);
+  } catch (...) {
+    return errors::translate();
+  }
+}
+
+// (Context, whether its deadline was exceeded, cause or None): cancels it, as its parent does.
+PyObject* cancel_as(PyObject*, PyObject* args) {
+  PyObject *ctx, *cause;
+  int exceeded;
+  if (!PyArg_ParseTuple(args, "O!pO", context_type, &ctx, &exceeded, &cause)) return nullptr;
+  if (!read_cause("cancel", &cause)) return nullptr;
+  return cancel_with(ctx, cause, exceeded ? Err::DeadlineExceeded : Err::Canceled);
+}
+
+// (Context, callable that its cancel() is to call)
+PyObject* set_unlink(PyObject*, PyObject* args) {
+  PyObject *ctx, *unlink;
+  if (!PyArg_ParseTuple(args, "O!O", context_type, &ctx, &unlink)) return nullptr;
+  Py_XDECREF(std::atomic_ref(as_context(ctx)->unlink).exchange(Py_NewRef(unlink)));
+  Py_RETURN_NONE;
+}
+
+// The done channel of a Context that can be cancelled, as a Chan that does not keep the Context.
+PyObject* done_alone(PyObject*, PyObject* ctx) {
+  if (!parent_of("done", ctx)) return nullptr;
+  try {
+    return reinterpret_cast<PyObject*>(new_receiver(as_context(ctx)->core->done(), Kind::Event, nullptr));
+  } catch (...) {
+    return errors::translate();
+  }
 }
 
 // --- after_func
@@ -263,6 +378,7 @@ PyObject* after_func(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
   ContextObject* ctx = parent_of("after_func", args[0]);
   if (!ctx || !machine()) return nullptr;
   if (!PyCallable_Check(args[1])) return errors::bad_type("after_func", "fn", "callable", args[1]);
+  if (PyObject* custom = custom_of(args[0])) return call_custom("after_func", custom, args[1]);
   GoroutineObject* call = new_call("after_func", &args[1], 1, nullptr);
   if (!call) return nullptr;
   Deferred* deferred = Deferred::make(call);
@@ -288,6 +404,8 @@ PyObject* after_func(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
 
 // --- tree
 
+constexpr int kDeepest = 50;   // levels below the top
+
 const char* kind_text(Context::Kind kind) {
   switch (kind) {
     case Context::Kind::Background: return "Background";
@@ -297,6 +415,7 @@ const char* kind_text(Context::Kind kind) {
     case Context::Kind::Value: return "WithValue";
     case Context::Kind::WithoutCancel: return "WithoutCancel";
     case Context::Kind::AfterFunc: return "AfterFunc";
+    case Context::Kind::Custom: return "Custom";
   }
   return "?";
 }
@@ -313,26 +432,51 @@ std::string state_text(const Context& core) {
   return text;
 }
 
-void draw(std::string& out, const Context& top, const std::string& indent, int depth) {
-  std::vector<ContextRef> children = top.children();
-  for (size_t i = children.size(); i-- > 0;) {   // the newest comes first in the core's list
-    const ContextRef& child = children[i];
-    std::string path;
-    for (const Context* c = child.get(); c && c != &top; c = c->parent().get()) {
-      path = path.empty() ? kind_text(c->kind()) : std::string(kind_text(c->kind())) + "." + path;
-    }
-    bool last = i == 0;
-    out += "\n" + indent + (last ? "└── " : "├── ") + path + state_text(*child);
-    if (depth < 50) draw(out, *child, indent + (last ? "    " : "│   "), depth + 1);
+// (kinds from below top down to this one, err, deadline or None if it is not its own, children) of a context below top, or of top itself.
+PyObject* branch(Context& core, const Context* top, int depth) {
+  std::string path = kind_text(core.kind());
+  if (top) {
+    for (const Context* c = core.parent().get(); c && c != top; c = c->parent().get()) path = kind_text(c->kind()) + ("." + path);
   }
+  std::vector<ContextRef> below = depth < kDeepest ? core.children() : std::vector<ContextRef>();
+  PyObject* children = PyTuple_New(Py_ssize_t(below.size()));
+  for (size_t i = 0; children && i < below.size(); i++) {   // the newest comes first in the core's list
+    PyObject* child = branch(*below[below.size() - 1 - i], &core, depth + 1);
+    if (!child) Py_CLEAR(children);
+    else PyTuple_SET_ITEM(children, Py_ssize_t(i), child);
+  }
+  PyObject* error = children ? new_error(core.err()) : nullptr;
+  bool own_deadline = core.kind() == Context::Kind::Deadline && core.deadline() != kForever;
+  PyObject* deadline = error && own_deadline ? PyFloat_FromDouble(double(core.deadline()) / double(kSecond)) : Py_XNewRef(error ? Py_None : nullptr);
+  PyObject* result = deadline ? Py_BuildValue("(s#OOO)", path.data(), Py_ssize_t(path.size()), error, deadline, children) : nullptr;
+  Py_XDECREF(deadline);
+  Py_XDECREF(error);
+  Py_XDECREF(children);
+  return result;
 }
 
+// (branch, (key, value) pairs of all values that ctx sees, the nearest first)
 PyObject* tree(PyObject*, PyObject* object) {
   ContextObject* ctx = parent_of("tree", object);
   if (!ctx || !machine()) return nullptr;
-  std::string text = kind_text(ctx->core->kind()) + state_text(*ctx->core);
-  draw(text, *ctx->core, "", 0);
-  return PyUnicode_FromStringAndSize(text.data(), Py_ssize_t(text.size()));
+  PyObject* values = PyList_New(0);
+  for (PyObject* c = object; values && c; c = as_context(c)->parent) {
+    if (!as_context(c)->key) continue;
+    PyObject* pair = PyTuple_Pack(2, as_context(c)->key, as_context(c)->value);
+    if (!pair || PyList_Append(values, pair) < 0) Py_CLEAR(values);
+    Py_XDECREF(pair);
+  }
+  if (!values) return nullptr;
+  PyObject* drawn = nullptr;
+  try {
+    drawn = branch(*ctx->core, nullptr, 0);
+  } catch (...) {
+    errors::translate();
+  }
+  PyObject* result = drawn ? PyTuple_Pack(2, drawn, values) : nullptr;
+  Py_XDECREF(drawn);
+  Py_DECREF(values);
+  return result;
 }
 
 // --- the type
@@ -345,6 +489,9 @@ int context_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(ctx->value);
   Py_VISIT(ctx->cause);
   Py_VISIT(ctx->late_cause);
+  Py_VISIT(ctx->custom);
+  Py_VISIT(ctx->follows);
+  Py_VISIT(ctx->unlink);
   return 0;
 }
 
@@ -359,6 +506,9 @@ void context_dealloc(PyObject* self) {
   Py_CLEAR(ctx->value);
   Py_CLEAR(ctx->cause);
   Py_CLEAR(ctx->late_cause);
+  Py_CLEAR(ctx->custom);
+  Py_CLEAR(ctx->follows);
+  Py_CLEAR(ctx->unlink);
   Py_CLEAR(ctx->parent);
   ctx->done.clear();
   PyTypeObject* type = Py_TYPE(self);
@@ -370,6 +520,7 @@ void context_dealloc(PyObject* self) {
 PyObject* context_done(PyObject* self, PyObject*) {
   ContextObject* ctx = as_context(self);
   if (!machine()) return nullptr;
+  if (PyObject* custom = custom_of(self)) return call_custom("done", custom);
   {
     ObjectLock hold(self);
     if (PyObject* ch = ctx->done.get()) return ch;
@@ -401,6 +552,7 @@ PyObject* context_done(PyObject* self, PyObject*) {
 
 PyObject* context_err(PyObject* self, PyObject*) {
   if (!machine()) return nullptr;
+  if (PyObject* custom = custom_of(self)) return call_custom("err", custom);
   return new_error(as_context(self)->core->err());
 }
 
@@ -414,6 +566,12 @@ PyObject* context_deadline(PyObject* self, PyObject*) {
 PyObject* context_value(PyObject* self, PyObject* key) {
   if (!machine()) return nullptr;
   for (PyObject* c = self; c; c = as_context(c)->parent) {
+    if (as_context(c)->custom) return PyObject_CallMethod(as_context(c)->custom, "value", "O", key);
+    if (key == scope_key) [[unlikely]] {
+      Context::Kind kind = as_context(c)->core->kind();
+      if (kind == Context::Kind::Cancel || kind == Context::Kind::Deadline) return Py_NewRef(c);
+      if (kind == Context::Kind::WithoutCancel) Py_RETURN_NONE;
+    }
     PyObject* own = as_context(c)->key;
     if (!own || Py_TYPE(own) != Py_TYPE(key)) continue;
     int equal = own == key ? 1 : PyObject_RichCompareBool(own, key, Py_EQ);
@@ -450,6 +608,11 @@ PyMethodDef functions[] = {
     {"_context_after_func", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(after_func)), METH_FASTCALL, nullptr},
     {"_context_cause", cause_of, METH_O, nullptr},
     {"_context_tree", tree, METH_O, nullptr},
+    {"_context_stand_in", stand_in, METH_VARARGS, nullptr},
+    {"_context_cancel_as", cancel_as, METH_VARARGS, nullptr},
+    {"_context_set_unlink", set_unlink, METH_VARARGS, nullptr},
+    {"_context_is_done_channel", is_done_channel, METH_VARARGS, nullptr},
+    {"_context_done_alone", done_alone, METH_O, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 
 PyMethodDef methods[] = {
@@ -483,6 +646,8 @@ PyType_Spec spec = {"gort.context.Context", sizeof(ContextObject), 0,
 bool register_context(PyObject* module) {
   context_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   if (!context_type || PyModule_AddType(module, context_type) < 0 || PyModule_AddFunctions(module, functions) < 0) return false;
+  scope_key = PyObject_CallNoArgs(reinterpret_cast<PyObject*>(&PyBaseObject_Type));
+  if (!scope_key || PyModule_AddObjectRef(module, "_context_scope_key", scope_key) < 0) return false;
   PyObject* background = root(context::background());
   PyObject* todo = root(context::todo());
   bool added = background && todo && PyModule_AddObjectRef(module, "_context_background", background) == 0 &&
