@@ -157,7 +157,7 @@ def defer(fn: Callable[..., object] | None, /, *args: Any, **kwargs: Any) -> Non
         raise TypeError(f"defer: fn must be callable, got {type(fn).__name__}")
     elif getattr(getattr(fn, "__code__", None), "co_flags", 0) & _COROUTINE:
         raise TypeError(f"defer: fn must be a plain function, got the coroutine function {fn!r}")
-    caller.f_locals["deferred"].append((fn, args, kwargs))
+    _local(caller, "deferred").append((fn, args, kwargs))
 
 
 def panic(value: Any, /) -> NoReturn:
@@ -181,13 +181,21 @@ def recover() -> Any:
     while frame is not None:
         code = frame.f_code
         if code is _CALL:
-            return frame.f_locals["panic"].recover() if functions == 1 else None
+            return _local(frame, "panic").recover() if functions == 1 else None
         if code is not _FUNCTION:  # _returning stands for its function, which has returned
             functions += 1
             if functions > 1:
                 return None
         frame = frame.f_back
     return None
+
+
+def _local(frame: FrameType, name: str) -> Any:
+    values = frame.f_locals
+    value = values[name]
+    if isinstance(values, dict):  # before 3.13: a copy that the frame keeps, and with it the exception whose traceback has the frame
+        values.clear()
+    return value
 
 
 def _returning(deferred: list[Call]) -> None:
