@@ -39,7 +39,7 @@ def findings() -> tuple[list[tuple[str, str]], list[str]]:
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         if not sys._is_gil_enabled():
             rows.append(("GIL", "off: Python goroutines run in parallel"))
-        elif sys.version_info >= (3, 14):
+        elif sys.version_info >= (3, 15):
             problems.append("the GIL is on, though this build could do without: gort needs it there")
         else:
             problems.append("the GIL is on, though this build and gort can do without: PYTHON_GIL, -X gil or another module asked for it")

@@ -22,6 +22,12 @@ Protect find_protect() {
   static auto protect = reinterpret_cast<Protect>(dlsym(RTLD_DEFAULT, "PyUnstable_ThreadState_SetStackProtection"));
   return protect;
 }
+
+using Unprotect = void (*)(PyThreadState*);
+Unprotect find_unprotect() {
+  static auto unprotect = reinterpret_cast<Unprotect>(dlsym(RTLD_DEFAULT, "PyUnstable_ThreadState_ResetStackProtection"));
+  return unprotect;
+}
 #endif
 
 #if PY_VERSION_HEX < 0x030c0000
@@ -60,7 +66,7 @@ void free_unless_placed(void* context, void* memory, size_t size) {
 
 const char* why_unsupported() {
 #if PY_VERSION_HEX >= 0x030e0000
-  if (!find_protect()) return "gort: CPython 3.14.0 and 3.14.1 cannot be told where a goroutine's stack is; please use 3.14.2 or later";
+  if (!find_protect() || !find_unprotect()) return "gort: CPython 3.14.0 and 3.14.1 cannot be told where a goroutine's stack is; please use 3.14.2 or later";
 #endif
 #if defined(Py_GIL_DISABLED) && !defined(GORT_WITHOUT_GIL)
   // This module asks for the GIL, by not saying that it can do without; only the user can have refused it.
@@ -94,6 +100,11 @@ PyThreadState* new_state([[maybe_unused]] char* low, [[maybe_unused]] char* high
 #endif
   return state;
 }
+
+#if PY_VERSION_HEX >= 0x030e0000
+void guard_stack(PyThreadState* state, char* low, char* high) { find_protect()(state, low, size_t(high - low)); }
+void guard_own_stack(PyThreadState* state) { find_unprotect()(state); }
+#endif
 
 void place_frames(PyThreadState* state, char* memory) {
   auto* chunk = reinterpret_cast<_PyStackChunk*>(memory);
@@ -173,9 +184,11 @@ PyObject* caller_site(PyThreadState* state, int* offset) {
 #if PY_VERSION_HEX >= 0x030c0000
   struct _PyInterpreterFrame* innermost_frame = innermost(state);
   if (!innermost_frame) return nullptr;
-  *offset = PyUnstable_InterpreterFrame_GetLasti(innermost_frame);
   PyObject* innermost_code = PyUnstable_InterpreterFrame_GetCode(innermost_frame);
-  if (PyCode_Check(innermost_code)) [[likely]] return innermost_code;
+  if (PyCode_Check(innermost_code)) [[likely]] {
+    *offset = PyUnstable_InterpreterFrame_GetLasti(innermost_frame);   // 3.14t reads the code for it
+    return innermost_code;
+  }
   Py_DECREF(innermost_code);   // None: the evaluator's own frame, while what a function had is destroyed on its way back into C
 #endif
   PyFrameObject* frame = PyThreadState_GetFrame(state);

@@ -6,7 +6,7 @@
 // | is a thread state attached    | _PyThreadState_UncheckedGet   | _status.active        | state == 1            | as 3.13 |
 // | exchange of states            | PyThreadState_Swap            | state_swap.h          | state_swap.h          | as 3.13 |
 // | key of PyGILState             | found by scan, set per switch | set by Swap           | set by Swap           | as 3.13 |
-// | C recursion budget            | none (4 MiB stacks)           | c_recursion_remaining | c_recursion_remaining | PyUnstable_ThreadState_SetStackProtection, by dlsym: 3.14.2 has it |
+// | C recursion budget            | none (4 MiB stacks)           | c_recursion_remaining | c_recursion_remaining | PyUnstable_ThreadState_SetStackProtection, ResetStackProtection, by dlsym: 3.14.2 has them |
 // | OS thread of a state          | thread_id                     | thread_id             | thread_id             | thread_id |
 // | leftovers of a used state     | dict, context, async_gen_*    | same                  | + threading_local_*   | as 3.13 |
 // | on_delete (Thread's lock)     | checked                       | checked               | gone                  | gone |
@@ -17,6 +17,7 @@
 // | threading.gettrace(), getprofile() | threading._trace_hook, _profile_hook (tracers.cpp) | same | same       | same |
 // | is the interpreter ending      | _Py_IsFinalizing             | _Py_IsFinalizing      | Py_IsFinalizing       | as 3.13 |
 // | frames, in a signal handler   | _Py_DumpTraceback, by dlsym   | PyUnstable_InterpreterFrame_* | PyUnstable_InterpreterFrame_* | as 3.13 |
+// | stack of deferred references  | none                          | none                  | none                  | 3.14t: parked_frames.h, carry.h |
 // | frames, for other processes   | frame_layout.h, learned       | frame_layout.h, learned | frame_layout.h, learned | unknown |
 // | who owns an object            | -                             | -                     | 3.13t: _Py_ThreadId, ob_tid (hogs.h) | - |
 // | is a frame inside a `with`    | -                             | -                     | 3.13t: co_exceptiontable's format, opcode.h (thread_locks.h) | - |
@@ -24,7 +25,7 @@
 // | a with statement entering      | opcode BEFORE_WITH, __exit__ on the stack | BEFORE_WITH, the manager where __exit__ will be | as 3.12 | not asked |
 // | where Python frames lie       | datastack_*, _PyStackChunk, PyObject_SetArenaAllocator | same | same          | same |
 // | str, bytes, code, functions, for other processes | fields of the public structs, co_linetable's format (layout.cpp) | same | same | same |
-// Checked with 3.11.2, 3.11.7, 3.12.1, 3.13.0, 3.14.8.
+// Checked with 3.11.2, 3.11.7, 3.12.1, 3.13.0, 3.13.5t, 3.14.7t, 3.14.8.
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -118,6 +119,16 @@ const char* why_unsupported();
 
 // new_state makes a thread state for a goroutine whose stack is [low, high). Null with MemoryError set on failure. GIL held.
 PyThreadState* new_state(char* low, char* high);
+
+// From 3.14 on the state knows how far the C stack goes that it runs on. guard_stack is called on every change of it on builds where states are shared
+// (carry.h), guard_own_stack when the thread's own is run on again.
+#if PY_VERSION_HEX >= 0x030e0000
+void guard_stack(PyThreadState* state, char* low, char* high);
+void guard_own_stack(PyThreadState* state);
+#else
+inline void guard_stack(PyThreadState*, char*, char*) {}
+inline void guard_own_stack(PyThreadState*) {}
+#endif
 
 // place_frames puts the state's Python frames at memory, of kDataStack bytes. REQUIRES: it has none yet; memory is the same for the state's life.
 void place_frames(PyThreadState* state, char* memory);

@@ -6,10 +6,10 @@
 #include <atomic>
 #include <unordered_set>
 
-#include "carry.h"
 #include "errors.h"
 #include "goroutine_object.h"
 #include "hogs.h"
+#include "parked_frames.h"
 #include "gort/sched/stack_overflow.h"
 #include "python_stack.h"
 #include "state_swap.h"
@@ -27,7 +27,7 @@ struct Thread {
   uintptr_t number = 0;             // CPython's, of this thread
   Frame* loaded = nullptr;          // whose Python state lies in `state`; null: the scheduler stack's own
   PyThreadState own{};              // that, meanwhile
-  PyObject* own_loop = nullptr;
+  Hidden own_hidden;
 #endif
 };
 Thread* thread_of(M* m) { return static_cast<Thread*>(m->lane_data); }
@@ -43,7 +43,7 @@ std::atomic<bool> closing{false};   // none may any more
 
 #ifdef GORT_WITHOUT_GIL
 
-RunningLoop running_loop;
+HiddenWords hidden_words;
 uintptr_t async_bit;   // of eval_breaker: an exception waits in async_exc
 
 // The bit is CPython's own business; its public function shows it.
@@ -59,7 +59,9 @@ void make_fresh(PyThreadState& parked) {
   static std::atomic<uint64_t> ids{uint64_t(1) << 62};   // beyond those of real states
   parked = {};
   parked.interp = PyInterpreterState_Get();
+#if PY_VERSION_HEX < 0x030e0000
   parked.c_recursion_remaining = kCallBudget;
+#endif
   parked.id = ids.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -86,8 +88,8 @@ void exchange(Thread* thread, Frame* to) {
   if (state->critical_section != 0) [[unlikely]] suspend_sections(state);
   PyThreadState& left = from ? from->parked : thread->own;
   carry(*state, left);
-  PyObject* loop = running_loop.exchange(state, to ? to->loop : thread->own_loop);
-  (from ? from->loop : thread->own_loop) = loop;
+  Hidden hidden = hidden_words.exchange(state, to ? to->hidden : thread->own_hidden);
+  (from ? from->hidden : thread->own_hidden) = hidden;
   if (from) from->state.store(&left, std::memory_order_relaxed);
   carry(to ? to->parked : thread->own, *state);
   if (!state->exc_info) state->exc_info = &state->exc_state;   // a new goroutine's
@@ -182,10 +184,13 @@ class PythonLane final : public LaneHooks {
     Frame* frame = to ? frame_of(to) : nullptr;
     if (thread->modules != PyDict_GET_SIZE(imported)) [[unlikely]] {
       guests::look_for_modules();
-      running_loop.learn();
+      hidden_words.learn_asyncio();
       thread->modules = PyDict_GET_SIZE(imported);
     }
     exchange(thread, frame);
+    if (to && !to->is_plain_thread()) guard_stack(thread->state, to->fiber.stack.low, to->fiber.stack.high);
+    else guard_own_stack(thread->state);
+    parked_frames::switched();
     if (frame && !frame->calls.empty()) [[unlikely]] guests::put_back(frame->calls);
 #else
     PyThreadState* state = to ? frame_of(to)->state.load(std::memory_order_relaxed) : thread->state;
@@ -362,6 +367,12 @@ bool create_lane() {
 #ifdef GORT_WITHOUT_GIL
   learn_async_bit();
   if (!load_bells()) return false;
+  const char* strange = hidden_words.learn_references() ? parked_frames::learn() : "its references on the C stack";
+  if (strange) {
+    PyErr_Format(PyExc_ImportError, "gort: this build of CPython %s is not as gort knows it (%s): goroutines that wait could not be shown to its "
+                 "collector; please use its build with the GIL", Py_GetVersion(), strange);
+    return false;
+  }
 #endif
   if (PyThreadState* scratch = PyThreadState_New(PyInterpreterState_Get())) {
     swap_state.learn(scratch);
@@ -416,15 +427,20 @@ M* machine_to_wait() {
 
 bool prepare_frame(G* g) {
   Frame* frame = frame_of(g);
-  if (!frame) g->lane_data = frame = new Frame;
 #ifdef GORT_WITHOUT_GIL
+  if (!frame) {
+    g->lane_data = frame = new Frame;
+    parked_frames::show(frame);
+  }
   make_fresh(frame->parked);
-  Py_CLEAR(frame->loop);
+  Py_CLEAR(frame->hidden.loop);
+  Py_CLEAR(frame->hidden.task);
   place_frames(&frame->parked, g->fiber.stack.high);
   frame->state = &frame->parked;
   frame->spoiled = false;
   return true;
 #else
+  if (!frame) g->lane_data = frame = new Frame;
   if (frame->spoiled) {
     PyThreadState_Clear(frame->state);
     PyThreadState_Delete(frame->state);

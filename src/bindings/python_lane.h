@@ -13,6 +13,7 @@
 
 #include <atomic>
 
+#include "carry.h"
 #include "cpython.h"
 #include "gort/sched/runtime.h"
 #include "gort/sched/world.h"
@@ -31,7 +32,8 @@ struct Frame {
   bool spoiled = false;                 // the state cannot be used again
 #ifdef GORT_WITHOUT_GIL
   PyThreadState parked{};
-  PyObject* loop = nullptr;             // asyncio's running one, while it waits; owned
+  Hidden hidden;                        // while it waits
+  Frame* shown_before = nullptr;        // see parked_frames.h
   std::atomic<uintptr_t> thread{0};     // CPython's number of the thread that the goroutine lives on
   std::atomic<uint64_t> asked{0};       // to yield: the goroutine's id, while a bell is on its way (hogs.h)
   guests::Calls calls;                  // of pybind11's, while it waits inside them

@@ -1,4 +1,4 @@
-// What takes the GIL's place where there is none: CPython 3.13t, where Python goroutines run in parallel (docs/free_threading.md).
+// What takes the GIL's place where there is none: CPython 3.13t and 3.14t, where Python goroutines run in parallel (docs/free_threading.md).
 //
 // Most of the bindings need nothing: primitives have locks of their own, and an object's counts are CPython's business. What leaned on the GIL leans
 // on one of three things now, each of which costs a build with a GIL nothing:
@@ -12,7 +12,7 @@
 // Rejected: one lock around every method, which is the GIL again. Rejected: _PyEval_StopTheWorld, which is not exported; the
 // public PyUnstable_GC_VisitObjects calls its callback with the world stopped.
 //
-// 3.14t is not among them: its collector must be shown the frames of goroutines that wait, and has no way to be (python_fibers.md). There the module asks for the GIL.
+// On free-threaded builds of later versions the module asks for the GIL: nobody has looked at what a goroutine's is there.
 #pragma once
 
 #include <exception>
@@ -21,7 +21,7 @@
 
 namespace gort::python {
 
-#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030e0000
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030f0000
 #define GORT_WITHOUT_GIL 1
 inline constexpr bool kWithoutGil = true;
 #else

@@ -91,12 +91,12 @@ def doctor(**environment: str) -> subprocess.CompletedProcess[str]:
 free_threaded = pytest.mark.skipif(not FREE_THREADED, reason="free-threaded builds only")
 
 
-needs_the_gil = pytest.mark.skipif(not FREE_THREADED or sys.version_info < (3, 14), reason="free-threaded builds from 3.14 on only")
+needs_the_gil = pytest.mark.skipif(not FREE_THREADED or sys.version_info < (3, 15), reason="free-threaded builds from 3.15 on only")
 
 
 @free_threaded
 def test_a_free_threaded_build_gets_its_gil_back_where_gort_needs_it():
-    needed = sys.version_info >= (3, 14)
+    needed = sys.version_info >= (3, 15)
     assert python("import gort, sys; print(sys._is_gil_enabled())", PYTHON_GIL="").stdout == f"{needed}\n"
 
 
@@ -114,11 +114,11 @@ def test_the_doctor_says_whether_the_gil_is_on():
     done = doctor(PYTHON_GIL="1")
     assert done.returncode == 1
     assert "problem: the GIL is on, though this build" in done.stdout
-    if sys.version_info < (3, 14):
+    if sys.version_info < (3, 15):
         assert "GIL                      off: Python goroutines run in parallel\n" in doctor(PYTHON_GIL="0").stdout
 
 
-@pytest.mark.skipif(FREE_THREADED and sys.version_info >= (3, 14), reason="it does where the GIL is on though it need not")
+@pytest.mark.skipif(FREE_THREADED and sys.version_info >= (3, 15), reason="it does where the GIL is on though it need not")
 def test_the_doctor_finds_nothing_wrong_here():
     done = doctor()
     assert (done.returncode, done.stderr) == (0, "")
