@@ -80,7 +80,7 @@ inline bool is_attached(PyThreadState* state) {
 #endif
 }
 
-// is_detached tells, as is_attached does, whether the owner has let go of the state by itself. Whoever was made to stand (3.13t) has not.
+// is_detached tells, as is_attached does, whether the owner has let go of the state by itself. Whoever was made to stand (without_gil.h) has not.
 inline bool is_detached(PyThreadState* state) {
 #ifdef Py_GIL_DISABLED
   return __atomic_load_n(&state->state, __ATOMIC_RELAXED) == 0;

@@ -12,7 +12,8 @@ constexpr size_t kWords = 10;
 
 struct Sighting {
   const uintptr_t* frame = nullptr;
-  uintptr_t code = 0, instruction = 0;
+  PyCodeObject* code = nullptr;
+  int offset = 0;   // of its present instruction
 };
 
 const uintptr_t* outer_frame;   // of the function that called note() first
@@ -29,20 +30,31 @@ const uintptr_t* innermost_frame_now() {
 
 Sighting look(PyFrameObject* frame, const uintptr_t* words) {
   PyCodeObject* code = PyFrame_GetCode(frame);
-  auto first = reinterpret_cast<uintptr_t>(code->co_code_adaptive);
-  Sighting seen{words, reinterpret_cast<uintptr_t>(code), first + uintptr_t(PyFrame_GetLasti(frame))};
+  Sighting seen{words, code, PyFrame_GetLasti(frame)};
   Py_DECREF(code);   // the function on the CPU keeps it
   return seen;
 }
 
-uint64_t only_place(const uintptr_t* words, uintptr_t value) {
+template <class F>
+uint64_t only_place(const uintptr_t* words, F wanted) {
   uint64_t place = FrameLayout::kUnknown;
   for (size_t i = 0; i < kWords; i++) {
-    if (words[i] != value) continue;
+    if (!wanted(words[i])) continue;
     if (place != FrameLayout::kUnknown) return FrameLayout::kUnknown;
     place = i * sizeof(uintptr_t);
   }
   return place;
+}
+
+uint64_t place_of_code(const Sighting& seen) {
+  return only_place(seen.frame, [&](uintptr_t word) { return (word & ~FrameLayout::kTags) == reinterpret_cast<uintptr_t>(seen.code); });
+}
+
+uint64_t place_of_instruction(const Sighting& seen) {
+  return only_place(seen.frame, [&](uintptr_t word) {
+    auto* instruction = reinterpret_cast<const char*>(word);
+    return word == reinterpret_cast<uintptr_t>(first_instruction(seen.code, instruction)) + uintptr_t(seen.offset);
+  });
 }
 
 uint64_t if_same(uint64_t a, uint64_t b) { return a == b ? a : FrameLayout::kUnknown; }
@@ -84,9 +96,9 @@ PyObject* note(PyObject*, [[maybe_unused]] PyObject* const* arguments, Py_ssize_
   PyFrameObject* frame = PyThreadState_GetFrame(PyThreadState_Get());
   PyFrameObject* back = PyFrame_GetBack(frame);
   Sighting inner = look(frame, innermost_frame_now()), outer = look(back, outer_frame);
-  learned.code = if_same(only_place(inner.frame, inner.code), only_place(outer.frame, outer.code));
-  learned.instruction = if_same(only_place(inner.frame, inner.instruction), only_place(outer.frame, outer.instruction));
-  learned.caller = only_place(inner.frame, reinterpret_cast<uintptr_t>(outer.frame));
+  learned.code = if_same(place_of_code(inner), place_of_code(outer));
+  learned.instruction = if_same(place_of_instruction(inner), place_of_instruction(outer));
+  learned.caller = only_place(inner.frame, [&](uintptr_t word) { return word == reinterpret_cast<uintptr_t>(outer.frame); });
   Py_DECREF(back);
   Py_DECREF(frame);
   Py_RETURN_NONE;

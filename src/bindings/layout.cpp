@@ -78,6 +78,12 @@ bool register_layout(PyObject*) {
   record.add("code.first_line", offsetof(PyCodeObject, co_firstlineno));
   record.add("code.lines", offsetof(PyCodeObject, co_linetable));
   record.add("code.instructions", offsetof(PyCodeObject, co_code_adaptive));
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030e0000
+  record.add("code.copies", offsetof(PyCodeObject, co_tlbc));   // of its instructions, one for each thread that runs it
+  record.add("code.length", offsetof(PyVarObject, ob_size));    // in instructions of two bytes
+  record.add("copies.count", offsetof(_PyCodeArray, size));
+  record.add("copies.first", offsetof(_PyCodeArray, entries));
+#endif
   record.add("bytes.length", offsetof(PyVarObject, ob_size));
   record.add("bytes.data", offsetof(PyBytesObject, ob_sval));
   record.add("str.length", offsetof(PyASCIIObject, length));

@@ -49,7 +49,7 @@ const uintptr_t* top_of(FramePointer frame) { return field<const uintptr_t*>(fra
 
 // --- the Keeper
 
-struct Keeper {
+struct Keeper {   // none is ever destroyed
   PyObject_HEAD
   PyObject* itself;
   // For learn: how often it was asked.
@@ -95,13 +95,6 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
     }
   }
   return 0;
-}
-
-void destroy(PyObject* self) {
-  PyTypeObject* type = Py_TYPE(self);
-  PyObject_GC_UnTrack(self);
-  PyObject_GC_Del(self);
-  Py_DECREF(type);
 }
 
 // Null with an exception set: no memory.
@@ -193,7 +186,7 @@ bool collector_asks_as_it_should() {
 }  // namespace
 
 const char* learn() {
-  static PyType_Slot slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse)}, {Py_tp_dealloc, reinterpret_cast<void*>(destroy)}, {0, nullptr}};
+  static PyType_Slot slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse)}, {0, nullptr}};
   static PyType_Spec spec = {"gort._gort.Keeper", sizeof(Keeper), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
   if (!read_table() || !frames_are_as_read()) return "the frames of its functions";
   keeper_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));

@@ -9,6 +9,8 @@ from .memory import Unreadable
 _MOST_FRAMES = 100  # as in every other dump of goroutines
 _MOST_TEXT = 1 << 10
 _MOST_LINES = 1 << 20
+_MOST_COPIES = 1 << 12
+_TAGS = 7  # of the word in a frame that leads to its code
 
 
 class Code(NamedTuple):
@@ -177,12 +179,25 @@ class Objects:
                     break
                 words = self._memory.read(frame, size)
                 address, instruction, frame = [int.from_bytes(words[place : place + 8], "little") for place in places]
+                address &= ~_TAGS
                 code = self._code_of_frame(address)
                 if code is not None:
-                    lines.append("%s(...)\n\t%s\n" % (code.name, self.site(address, instruction - code.instructions)))
+                    lines.append("%s(...)\n\t%s\n" % (code.name, self.site(address, self._offset(address, instruction))))
         except Unreadable:
             pass
         return "".join(lines)
+
+    def _offset(self, address: int, instruction: int) -> int:
+        """Of an instruction in its code, or in the copy of it that a thread has (3.14t)."""
+        layout, offset = self._layout, instruction - self._codes[address].instructions
+        if "code.copies" in layout:
+            length = 2 * self._pointer(address + layout["code.length"])
+            copies = self._pointer(address + layout["code.copies"])
+            for i in range(min(self._pointer(copies + layout["copies.count"]), _MOST_COPIES)):
+                copy = self._pointer(copies + layout["copies.first"] + 8 * i)
+                if copy and 0 <= instruction - copy < length:
+                    return instruction - copy
+        return offset
 
     def _code_of_frame(self, address: int) -> Optional[Code]:
         """None for the interpreter's own frames between C and Python."""
