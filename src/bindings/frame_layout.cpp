@@ -46,6 +46,10 @@ uint64_t only_place(const uintptr_t* words, F wanted) {
   return place;
 }
 
+uint64_t place_of(const void* address, const uintptr_t* words) {
+  return only_place(words, [&](uintptr_t word) { return word == reinterpret_cast<uintptr_t>(address); });
+}
+
 uint64_t place_of_code(const Sighting& seen) {
   return only_place(seen.frame, [&](uintptr_t word) { return (word & ~FrameLayout::kTags) == reinterpret_cast<uintptr_t>(seen.code); });
 }
@@ -78,9 +82,8 @@ void learn_what_it_owns(const uintptr_t* inner_words, const uintptr_t* outer_wor
   PyObject* arguments = PyFunction_Check(outer) ? PyFunction_GetDefaults(outer) : nullptr;
   if (!arguments || PyTuple_GET_SIZE(arguments) != Py_ssize_t(kArguments)) return;
   learned.values = if_same(place_of_values(inner_words, arguments), place_of_values(outer_words, arguments));
-  learned.function =
-      if_same(only_place(inner_words, reinterpret_cast<uintptr_t>(inner)), only_place(outer_words, reinterpret_cast<uintptr_t>(outer)));
-  learned.locals = only_place(outer_words, reinterpret_cast<uintptr_t>(outer_locals));
+  learned.function = if_same(place_of(inner, inner_words), place_of(outer, outer_words));
+  learned.locals = place_of(outer_locals, outer_words);
 }
 #endif
 
@@ -98,7 +101,7 @@ PyObject* note(PyObject*, [[maybe_unused]] PyObject* const* arguments, Py_ssize_
   Sighting inner = look(frame, innermost_frame_now()), outer = look(back, outer_frame);
   learned.code = if_same(place_of_code(inner), place_of_code(outer));
   learned.instruction = if_same(place_of_instruction(inner), place_of_instruction(outer));
-  learned.caller = only_place(inner.frame, [&](uintptr_t word) { return word == reinterpret_cast<uintptr_t>(outer.frame); });
+  learned.caller = place_of(outer.frame, inner.frame);
   Py_DECREF(back);
   Py_DECREF(frame);
   Py_RETURN_NONE;
