@@ -13,7 +13,6 @@ import concurrent.futures
 import datetime
 from concurrent.futures import CancelledError
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, RUNNING
-from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
 from ._gort import Chan, Mutex
@@ -24,22 +23,22 @@ _DONE = (CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED)
 
 
 class _Condition:
-    """What a Future uses of threading.Condition."""
+    """What a Future uses of threading.Condition.
 
-    __slots__ = ("_lock", "_over", "acquire", "done", "release")
+    The slots are methods of the Mutex, which ``with`` then calls itself: no Python code is between the lock and the block, where GoExit or Ctrl-C could leave
+    the lock locked.
+    """
+
+    __slots__ = ("__enter__", "__exit__", "_over", "acquire", "done", "release")
 
     def __init__(self) -> None:
-        self._lock = Mutex()
+        lock = Mutex()
+        self.__enter__ = lock.__enter__
+        self.__exit__ = lock.__exit__
+        self.acquire = lock.lock
+        self.release = lock.unlock
         self._over = False
-        self.acquire = self._lock.lock
-        self.release = self._lock.unlock
         self.done: Chan[None] | None = None  # made by the first who waits
-
-    def __enter__(self) -> None:
-        self._lock.lock()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self._lock.unlock()
 
     def channel(self) -> Chan[None] | None:
         """Closed when the future is done; None if it is. REQUIRES: the lock is held."""
@@ -48,7 +47,7 @@ class _Condition:
         return self.done
 
     def notify_all(self) -> None:
-        """The future is done. REQUIRES: the lock is held."""
+        """The future is done. Once more does no harm. REQUIRES: the lock is held."""
         self._over = True
         done, self.done = self.done, None
         if done is not None:
@@ -112,14 +111,26 @@ class Future(concurrent.futures.Future[T]):
         if self._state in _CANCELLED:
             raise CancelledError
 
-    def _end_without_result(self) -> None:
-        """The call ended by GoExit or will never be made."""
+    def _begin(self) -> bool:
+        """The call begins now. False: it was cancelled."""
+        return self._state != CANCELLED_AND_NOTIFIED and self.set_running_or_notify_cancel()
+
+    def _end(self) -> bool:
+        """The call has ended, perhaps by GoExit, or will never be made: if there is no result yet, there is none. Whether that is so.
+
+        GoExit may come at any point of a goroutine, so this is the last word on it, and may be said twice.
+        """
         with self._condition:
-            self._state = CANCELLED_AND_NOTIFIED
-            for waiter in self._waiters:
-                waiter.add_cancelled(self)
+            before = self._state
+            missing = before not in (FINISHED, CANCELLED_AND_NOTIFIED)
+            if missing:
+                self._state = CANCELLED_AND_NOTIFIED
+                for waiter in self._waiters:
+                    waiter.add_cancelled(self)
             self._condition.notify_all()
-        self._invoke_callbacks()  # type: ignore[attr-defined]
+        if missing and before != CANCELLED:  # cancel() has called them
+            self._invoke_callbacks()  # type: ignore[attr-defined]
+        return missing
 
     def __repr__(self) -> str:
         state = self._state

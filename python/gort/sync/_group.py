@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, ParamSpec, TypeVar
 from .._checks import function_of, whole
 from .._final import Final
 from .._future import Future
-from .._gort import WaitGroup
+from .._gort import Cond, Mutex, WaitGroup
 from ..errors import GoExit, PanicError
-from ._semaphore import Semaphore
 
 if TYPE_CHECKING:
     from ..context import Context
@@ -56,7 +55,7 @@ class Group(Final):
     def __init__(self) -> None:
         self._wait_group = WaitGroup()
         self._errors: list[BaseException] = []
-        self._limit: Semaphore | None = None
+        self._limit: _Limit | None = None
         self._cancel: Callable[[BaseException | None], None] | None = None
 
     @classmethod
@@ -71,21 +70,18 @@ class Group(Final):
     def go(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call fn in a goroutine of its own; returns the Future of its result. Parks while as many as the limit are active."""
         function_of("go", fn)
-        limit = self._limit
-        if limit is not None:
-            limit.acquire()
-        return self._start(limit, fn, args, kwargs)
+        part = _Part(self, self._limit, fn, args, kwargs)
+        if part.limit is not None:
+            part.limit.take(part)
+        self._wait_group.go(part.run)
+        return part.future
 
     def try_go(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T] | None:
         """Like go, but does not park: None, with nothing started, while as many as the limit are active. Go's TryGo says it by a bool."""
         function_of("try_go", fn)
-        limit = self._limit
-        if limit is not None and not limit.try_acquire():
+        part = _Part(self, self._limit, fn, args, kwargs)
+        if part.limit is not None and not part.limit.try_take(part):
             return None
-        return self._start(limit, fn, args, kwargs)
-
-    def _start(self, limit: Semaphore | None, fn: Callable[..., T], args: Any, kwargs: Any) -> Future[T]:
-        part = _Part(self, limit, fn, args, kwargs)
         self._wait_group.go(part.run)
         return part.future
 
@@ -98,10 +94,10 @@ class Group(Final):
         if n < 0:
             self._limit = None
             return
-        active = 0 if self._limit is None else self._limit._held
+        active = 0 if self._limit is None else len(self._limit.active)
         if active:
             raise PanicError(f"errgroup: modify limit while {active} goroutines in the group are still active")
-        self._limit = Semaphore(n)
+        self._limit = _Limit(n)
 
     def wait(self) -> None:
         """Wait until all have ended; parks. Then cancels the context of with_context.
@@ -139,15 +135,51 @@ class Group(Final):
         return f"<Group, errors: {len(self._errors)}>"
 
 
+class _Limit:
+    """How many goroutines may be active, and which are: a set and no number, so that taking one out twice does no harm."""
+
+    __slots__ = ("active", "lock", "room", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.active: set[int] = set()  # the id() of their parts
+        self.lock = Mutex()
+        self.room = Cond(self.lock)
+
+    def take(self, part: _Part) -> None:
+        with self.lock:
+            try:
+                while len(self.active) >= self.size:
+                    self.room.wait()
+            except BaseException:
+                self.room.signal()  # this wake-up may have been the only one
+                raise
+            self.active.add(id(part))
+
+    def try_take(self, part: _Part) -> bool:
+        with self.lock:
+            if len(self.active) >= self.size:
+                return False
+            self.active.add(id(part))
+            return True
+
+    def give_back(self, part: _Part) -> None:
+        with self.lock:
+            if id(part) in self.active:
+                self.room.signal()
+                self.active.discard(id(part))
+
+
 class _Part:
     """One call of a group, and what is owed when it ends: its future, its slot.
 
-    A goroutine that a run stops before it has begun never calls ``run``; then the end of this object settles it.
+    A goroutine that a run stops before it has begun never calls ``run``, and GoExit may come at any point of it; the end of this object settles what is left.
     """
 
     __slots__ = ("args", "fn", "future", "group", "kwargs", "limit", "owing")
 
-    def __init__(self, group: Group, limit: Semaphore | None, fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    def __init__(self, group: Group, limit: _Limit | None, fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        self.owing = True
         self.group = group
         self.limit = limit
         self.fn = fn
@@ -155,30 +187,30 @@ class _Part:
         self.kwargs = kwargs
         self.future: Future[Any] = Future()
         self.future.set_running_or_notify_cancel()
-        self.owing = True
 
     def run(self) -> None:
-        self.owing = False
-        future = self.future
         try:
             value = self.fn(*self.args, **self.kwargs)
         except GoExit:
-            future._end_without_result()
             raise
         except BaseException as error:
             self.group._failed(error)
-            future.set_exception(error)
+            self.future.set_exception(error)
         else:
-            future.set_result(value)
+            self.future.set_result(value)
         finally:
-            self._give_back()
-            del self, future  # an error's traceback leads to this frame, and the future to the error
+            try:
+                self._settle()
+            finally:
+                self._settle()  # GoExit may have come into the first
+            del self  # an error's traceback leads to this frame, and the future to the error
 
-    def _give_back(self) -> None:
-        if self.limit is not None:
-            self.limit.release()
+    def _settle(self) -> None:
+        if self.owing:
+            self.future._end()
+            if self.limit is not None:
+                self.limit.give_back(self)
+            self.owing = False
 
     def __del__(self) -> None:
-        if self.owing:
-            self.future._end_without_result()
-            self._give_back()
+        self._settle()

@@ -48,10 +48,11 @@ class SingleFlight(Final):
 
         What fn raises is raised in every caller; goexit() in fn ends every caller's goroutine.
         """
-        call, mine = self._join("do", key, fn, None)
+        flight = _Flight(self, "do", key, fn)
         try:
+            call, mine = flight.join(None)
             if mine:
-                self._call(call, key, fn)
+                flight.call_function()
             else:
                 call.over.wait()
             if call.exited:
@@ -60,7 +61,9 @@ class SingleFlight(Final):
                 raise call.error.with_traceback(call.traceback)
             return call.value, call.followers > 0 or not mine
         finally:
-            del call  # an error's traceback leads to this frame, and the call to the error
+            flight.end()  # if GoExit came before the call
+            call = None  # type: ignore[assignment]  # an error's traceback leads to this frame, and the call to the error
+            del flight
 
     def do_chan(self, key: Hashable, fn: Callable[[], T]) -> Chan[FlightResult[T]]:
         """Like do, but does not park: fn is called in a goroutine of its own, and the result comes on the channel, once, as a FlightResult.
@@ -68,9 +71,9 @@ class SingleFlight(Final):
         What fn raises is its ``error``; after goexit() in fn, and if the run ends before the call has begun, that is a GortError.
         """
         channel: Chan[FlightResult[T]] = Chan(1)
-        call, mine = self._join("do_chan", key, fn, channel)
-        if mine:
-            go(_Flight(self, call, key, fn).run)
+        flight = _Flight(self, "do_chan", key, fn)
+        if flight.join(channel)[1]:
+            go(flight.run)
         return channel
 
     def forget(self, key: Hashable) -> None:
@@ -78,41 +81,6 @@ class SingleFlight(Final):
         _check_key("forget", key)
         with self._lock:
             self._calls.pop(key, None)
-
-    def _join(self, function: str, key: Hashable, fn: Any, channel: Chan[Any] | None) -> tuple[_Call, bool]:
-        function_of(function, fn)
-        _check_key(function, key)
-        with self._lock:
-            call = self._calls.get(key)
-            mine = call is None
-            if call is None:
-                call = self._calls[key] = _Call()
-            else:
-                call.followers += 1
-            if channel is not None:
-                call.channels.append(channel)
-        return call, mine
-
-    def _call(self, call: _Call, key: Hashable, fn: Callable[[], Any]) -> None:
-        try:
-            call.value = fn()
-        except GoExit:
-            call.exited = True
-        except BaseException as error:
-            call.error = error
-            call.traceback = error.__traceback__
-        finally:
-            self._end(call, key)
-            del call  # the error's traceback leads to this frame
-
-    def _end(self, call: _Call, key: Hashable) -> None:
-        with self._lock:
-            if self._calls.get(key) is call:
-                del self._calls[key]
-        call.over.done()
-        error = GortError("runtime.Goexit was called") if call.exited else call.error
-        for channel in call.channels:
-            channel.send(FlightResult(call.value, error, call.followers > 0))
 
     def __repr__(self) -> str:
         return f"<SingleFlight, calls: {len(self._calls)}>"
@@ -129,36 +97,87 @@ class _Call:
         self.value: Any = None
         self.error: BaseException | None = None
         self.traceback: TracebackType | None = None
-        self.exited = False
+        self.exited = True  # until the function has returned or raised something else
         self.followers = 0
         self.channels: list[Chan[Any]] = []
 
 
 class _Flight:
-    """A call in a goroutine of its own. One that a run stops before it has begun is ended by the end of this object."""
+    """A caller, who may get to call the function.
 
-    __slots__ = ("call", "fn", "key", "owing", "owner")
+    A goroutine that a run stops before it has begun never calls ``run``, and GoExit may come at any point of it; the end of this object ends a call then.
+    """
 
-    def __init__(self, owner: SingleFlight, call: _Call, key: Hashable, fn: Callable[[], Any]) -> None:
+    __slots__ = ("call", "fn", "key", "owner")
+
+    def __init__(self, owner: SingleFlight, function: str, key: Hashable, fn: Callable[[], Any]) -> None:
+        self.call: _Call | None = None  # while it is to be ended here
+        function_of(function, fn)
+        _check_key(function, key)
         self.owner = owner
-        self.call = call
         self.key = key
         self.fn = fn
-        self.owing = True
+
+    def join(self, channel: Chan[Any] | None) -> tuple[_Call, bool]:
+        """The call for the key, and whether it is to be made here."""
+        owner = self.owner
+        with owner._lock:
+            call = owner._calls.get(self.key)
+            mine = call is None
+            if call is None:
+                self.call = call = owner._calls[self.key] = _Call()
+            else:
+                call.followers += 1
+            if channel is not None:
+                call.channels.append(channel)
+        return call, mine
+
+    def call_function(self) -> None:
+        """Make the call and end it. What the function raises is in the call then, GoExit too."""
+        call = self.call
+        assert call is not None
+        try:
+            call.value = self.fn()
+            call.exited = False
+        except GoExit:
+            pass
+        except BaseException as error:
+            call.error = error
+            call.traceback = error.__traceback__
+            call.exited = False
+        finally:
+            try:
+                self.end()
+            finally:
+                self.end()  # GoExit may have come into the first
+            del call  # the error's traceback leads to this frame
 
     def run(self) -> None:
-        self.owing = False
+        call = self.call
+        assert call is not None
         try:
-            self.owner._call(self.call, self.key, self.fn)
-            if self.call.exited:
+            self.call_function()
+            if call.exited:
                 goexit()
         finally:
-            del self  # the error's traceback leads to this frame
+            del self, call  # the error's traceback leads to this frame
+
+    def end(self) -> None:
+        call = self.call
+        if call is None:
+            return
+        with self.owner._lock:
+            if self.owner._calls.get(self.key) is call:
+                del self.owner._calls[self.key]
+        error = GortError("runtime.Goexit was called") if call.exited else call.error
+        while call.channels:
+            call.channels[-1].try_send(FlightResult(call.value, error, call.followers > 0))
+            call.channels.pop()
+        self.call = None
+        call.over.done()
 
     def __del__(self) -> None:
-        if self.owing:
-            self.call.exited = True
-            self.owner._end(self.call, self.key)
+        self.end()
 
 
 def _check_key(function: str, key: Any) -> None:

@@ -178,9 +178,10 @@ def test_after_a_goexit_the_channel_has_an_error(inside):
 
 def test_a_call_that_a_run_never_began_leaves_no_key_behind():
     flight = SingleFlight()
-    channel = gort.run(flight.do_chan, "key", gort.nil_chan.recv)
-    assert str(channel.recv().error) == "runtime.Goexit was called"
-    assert flight.do("key", lambda: "again") == ("again", False)
+    for _ in range(20):
+        channel = gort.run(flight.do_chan, "key", gort.nil_chan.recv)
+        assert str(channel.recv().error) == "runtime.Goexit was called"
+        assert flight.do("key", lambda: "again") == ("again", False)
 
 
 def test_different_keys_are_different_calls(inside):
