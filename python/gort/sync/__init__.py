@@ -6,6 +6,7 @@
 ('hello', 'hello')
 """
 
+from .._future import Future
 from .._gort import (
     Cond,
     LockFreeQueue,
@@ -19,9 +20,14 @@ from .._gort import (
     SpinLock,
     WaitGroup,
 )
+from ._group import Group, GroupPair
 from ._once import once_func, once_value, once_values
+from ._rate import Limiter, Reservation, Sometimes, every
+from ._semaphore import Semaphore
+from ._single_flight import FlightResult, SingleFlight
 
 __all__ = [
-    "Cond", "LockFreeQueue", "Mutex", "MutexState", "Once", "Pool", "RLocker", "RWMutex", "RWMutexState", "SpinLock", "WaitGroup",
-    "once_func", "once_value", "once_values",
+    "Cond", "FlightResult", "Future", "Group", "GroupPair", "Limiter", "LockFreeQueue", "Mutex", "MutexState", "Once", "Pool", "RLocker",
+    "RWMutex", "RWMutexState", "Reservation", "Semaphore", "SingleFlight", "Sometimes", "SpinLock", "WaitGroup", "every", "once_func",
+    "once_value", "once_values",
 ]  # fmt: skip
