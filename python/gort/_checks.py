@@ -7,6 +7,7 @@ import math
 import operator
 from typing import Any
 
+from . import _custom_context
 from ._gort import Chan
 
 MOST = (1 << 63) - 1  # Go's int
@@ -56,12 +57,15 @@ def done_of(function: str, ctx: Any) -> Chan[Any] | None:
     if ctx is None:
         return None
     try:
-        done = ctx.done
-        ctx.err  # noqa: B018  # what its waiters raise
+        ctx.done, ctx.err, ctx.deadline  # noqa: B018
     except AttributeError:
         raise TypeError(f"{function}: ctx must be a Context, got {type(ctx).__name__}") from None
-    channel: Chan[Any] | None = done()
-    return channel
+    return _custom_context.done(ctx)
+
+
+def error_of(ctx: Any) -> BaseException:
+    """Why ctx is done."""
+    return _custom_context.err(ctx) or RuntimeError(f"{type(ctx).__name__}.err: must return an exception when done() is closed, got None")
 
 
 def closed(done: Chan[Any] | None) -> bool:

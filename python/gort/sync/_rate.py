@@ -15,7 +15,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Callable
 
-from .._checks import MOST, closed, done_of, function_of, real, seconds, whole
+from .._checks import MOST, closed, done_of, error_of, function_of, real, seconds, whole
 from .._final import Final
 from .._gort import Chan, Mutex, nil_chan, select, sleep
 from ..errors import RateError
@@ -117,7 +117,7 @@ class Limiter(Final):
         if n > burst and rate != _INF:
             raise RateError(f"rate: Wait(n={n}) exceeds limiter's burst {burst}")
         if closed(done):
-            raise ctx.err()
+            raise error_of(ctx)
         longest = _FOR_EVER
         deadline = None if ctx is None else ctx.deadline()
         if deadline is not None:
@@ -135,7 +135,7 @@ class Limiter(Final):
             raise
         if not passed:
             reservation._cancel_at(clock())
-            raise ctx.err()
+            raise error_of(ctx)
 
     def set_limit(self, rate: float) -> None:
         """Change the rate. Who has reserved tokens keeps the time that he was told."""

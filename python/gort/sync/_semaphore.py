@@ -15,7 +15,7 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .._checks import closed, done_of, whole
+from .._checks import closed, done_of, error_of, whole
 from .._final import Final
 from .._gort import Chan, Mutex, nil_chan, select
 from ..errors import PanicError
@@ -72,7 +72,7 @@ class Semaphore(Final):
                 (nil_chan if done is None else done).recv()
                 given_up = True
         if given_up and ctx is not None:
-            raise ctx.err() or RuntimeError("acquire: ctx.done() is closed, but ctx.err() is None")
+            raise error_of(ctx)
 
     def _wait(self, ready: Chan[None], n: int, done: Chan[Any] | None) -> bool:
         """Waits for a place in the queue. Whether it gave up because ctx is done."""

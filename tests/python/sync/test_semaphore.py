@@ -229,6 +229,31 @@ def test_goroutines_and_threads_hold_never_more_than_there_is():
     assert repr(semaphore) == f"<Semaphore 0 of {size} held, 0 waiting>"
 
 
+class Custom:
+    def __init__(self, done, error):
+        self.done = lambda: done
+        self.err = lambda: error
+
+    def deadline(self):
+        return None
+
+
+@pytest.mark.parametrize("wait", [lambda ctx: Semaphore(1).acquire(1, ctx), lambda ctx: gort.Limiter(1, 1).wait(1, ctx)], ids=["semaphore", "limiter"])
+def test_custom_contexts_are_taken_and_checked(wait):
+    over = gort.Chan()
+    over.close()
+    wait(Custom(None, None))
+    wait(Custom(gort.Chan(), None))
+    with pytest.raises(Canceled, match="^mine$"):
+        wait(Custom(over, Canceled("mine")))
+    with pytest.raises(TypeError, match=r"^Custom.done: must return a Chan or None, got int$"):
+        wait(Custom(3, None))
+    with pytest.raises(TypeError, match=r"^Custom.err: must return an exception or None, got int$"):
+        wait(Custom(over, 3))
+    with pytest.raises(RuntimeError, match=r"^Custom.err: must return an exception when done\(\) is closed, got None$"):
+        wait(Custom(over, None))
+
+
 def test_it_is_a_context_manager_for_one_token(inside):
     def body():
         semaphore = Semaphore(2)
