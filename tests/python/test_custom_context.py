@@ -26,6 +26,7 @@ from gort.context import (
     with_value,
     without_cancel,
 )
+from gort.sync import Group, Limiter, Semaphore
 
 LONG = 3600
 
@@ -539,3 +540,20 @@ def test_what_its_str_raises_reaches_the_caller():
 
     with pytest.raises(KeyError):
         str(with_value(Bad(), "k", 1))
+
+
+# --- who waits with one
+
+
+def test_semaphores_limiters_and_groups_take_one(own):
+    semaphore, limiter = Semaphore(1), Limiter(1, 1)
+    semaphore.acquire(ctx=own)
+    limiter.wait(ctx=own)
+    group, ctx = Group.with_context(own)
+    own.cancel()
+    ctx.done().recv()
+    with pytest.raises(Canceled):
+        semaphore.acquire(ctx=own)
+    with pytest.raises(Canceled):
+        limiter.wait(ctx=own)
+    group.wait()
