@@ -10,7 +10,7 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import gort
@@ -39,6 +39,11 @@ class Uncounted:
         return function, klass, module
 
 
+def assert_dead(weak: Iterable[weakref.ref[Any]]) -> None:
+    if sys.version_info >= (3, 14):   # 3.13t keeps functions, classes and modules for good once there was a second thread
+        assert all(ref() is None for ref in weak)
+
+
 def holds(uncounted: Uncounted, ready: Chan, ch: Chan) -> None:
     def inner(function, klass, module):
         ready.send(1)
@@ -65,7 +70,7 @@ def test_functions_classes_and_modules_in_variables_of_those_who_wait_live(procs
             ch.send(1)
         wg.wait()
         gc.collect()
-        assert all(weak() is None for uncounted in all_of_them for weak in uncounted.weak)
+        assert_dead(weak for uncounted in all_of_them for weak in uncounted.weak)
 
     gort.run(main, procs=procs)
 
@@ -97,7 +102,7 @@ def test_a_special_method_that_its_class_loses_lives_until_it_returns(procs):
             gc.collect()
         wg.wait()
         gc.collect()
-        assert all(size() is None for size in weak)
+        assert_dead(weak)
 
     gort.run(main, procs=procs)
 
