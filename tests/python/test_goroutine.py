@@ -7,8 +7,8 @@ import copy
 import functools
 import gc
 import pickle
-import sys
 import subprocess
+import sys
 import threading
 import time
 import traceback
