@@ -432,6 +432,7 @@ bool prepare_frame(G* g) {
     g->lane_data = frame = new Frame;
     parked_frames::show(frame);
   }
+  frame->told.store(false, std::memory_order_relaxed);
   make_fresh(frame->parked);
   Py_CLEAR(frame->hidden.loop);
   Py_CLEAR(frame->hidden.task);
@@ -441,6 +442,7 @@ bool prepare_frame(G* g) {
   return true;
 #else
   if (!frame) g->lane_data = frame = new Frame;
+  frame->told.store(false, std::memory_order_relaxed);
   if (frame->spoiled) {
     PyThreadState_Clear(frame->state);
     PyThreadState_Delete(frame->state);
@@ -468,6 +470,10 @@ PyObject* raise_outcome(Outcome outcome) {
       if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
       break;
     case Outcome::Exit:
+      if (G* g = self(); g->home == python_lane) {
+        frame_of(g)->told.store(true, std::memory_order_relaxed);
+        swallow_injected(frame_of(g)->state);   // it was told just before it came to wait
+      }
       PyErr_SetNone(errors::GoExit);
       break;
     case Outcome::Deadlock:
@@ -546,13 +552,13 @@ void raise_in(G* g, [[maybe_unused]] const GoroutineObject* of, PyObject* except
   while_all_stand([&] {
     Frame* frame = frame_of(g);
     PyThreadState* state = frame->state;
-    if (!state || (of ? frame->object != of : !is_alive(state))) return;
+    if (!state || frame->told.load(std::memory_order_relaxed) || (of ? frame->object != of : !is_alive(state))) return;
     std::swap(state->async_exc, mine);
     if (state != &frame->parked) __atomic_fetch_or(&state->eval_breaker, async_bit, __ATOMIC_RELAXED);
   });
   Py_XDECREF(mine);
 #else
-  inject(frame_of(g)->state, exception);
+  if (!frame_of(g)->told.load(std::memory_order_relaxed)) inject(frame_of(g)->state, exception);
 #endif
 }
 

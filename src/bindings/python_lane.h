@@ -30,6 +30,7 @@ struct Frame {
   GoroutineObject* object = nullptr;    // owned while the goroutine lives
   CodeRecord* record = nullptr;         // of its function; may be null
   bool spoiled = false;                 // the state cannot be used again
+  std::atomic<bool> told{false};        // to end, by a wait: GoExit is raised once in a goroutine
 #ifdef GORT_WITHOUT_GIL
   PyThreadState parked{};
   Hidden hidden;                        // while it waits
@@ -98,7 +99,7 @@ void unwatch_interrupts();
 void after_fork_in_child();
 
 // raise_in raises an exception in a goroutine that has started, at its next bytecode; not if g has become another one than `of`'s meanwhile (null: a plain
-// thread cannot). The caller's state is attached.
+// thread cannot), nor if a wait of its own has raised GoExit in it meanwhile. The caller's state is attached.
 void raise_in(G* g, const GoroutineObject* of, PyObject* exception);
 
 // Whether the state still exists: a plain thread's is deleted by CPython, and we are not told. O(number of states). GIL held, or while all stand.

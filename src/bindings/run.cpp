@@ -369,6 +369,7 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
     return nullptr;
   }
   run.main->group = run.group;
+  frame_of(run.main)->told.store(false, std::memory_order_relaxed);
   run.thread_id = run.main->id.exchange(1);
   if (procs > 0) {
     bool followed = gomaxprocs_follows();

@@ -89,11 +89,13 @@ def test_a_thread_has_one_goroutine_object_whoever_asks_first():
         thread.start()
         ready.wait()
         seen = at_once(*[lambda: [g for g in gort.runtime.goroutines() if g.id not in before]] * THREADS)
-        done.set()
-        thread.join()
         objects = {}
         for g in (g for found in seen for g in found):
-            assert objects.setdefault(g.id, g) is g
+            if g.status != "dead":   # a thread that asked, and has ended meanwhile
+                assert objects.setdefault(g.id, g) is g
+        assert objects
+        done.set()
+        thread.join()
 
 
 def test_done_is_one_channel_for_all():

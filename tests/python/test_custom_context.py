@@ -243,7 +243,7 @@ def test_goroutines_are_started_only_where_nothing_else_will_do():
         pairs.append(pair)
         return count
 
-    pairs = []
+    pairs, at_first = [], gort.num_goroutine()
     ctx1, cancel1 = with_cancel(background())
     assert started(lambda: with_cancel(OwnDone(background()))) == 1
     assert started(lambda: with_timeout(OwnDone(background()), LONG)) == 1
@@ -258,6 +258,8 @@ def test_goroutines_are_started_only_where_nothing_else_will_do():
     for pair in pairs:
         pair.cancel()
     cancel1()
+    while gort.num_goroutine() > at_first:
+        gort.gosched()
     assert started(lambda: with_cancel(Wrapper(ctx1))) == 0  # cancelled already
 
 

@@ -856,8 +856,9 @@ def test_a_parked_goroutine_runs_its_deferred_calls_when_the_run_ends() -> None:
         gort.Chan[None]().recv()
 
     def main() -> None:
-        gort.go(f)
-        gort.gosched()
+        g = gort.go(f)
+        while g.status != "waiting":
+            gort.gosched()
 
     gort.run(main)
     assert said == [None]

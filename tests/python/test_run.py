@@ -429,3 +429,27 @@ def test_the_report_of_a_panic_is_not_cut_short_by_the_end_of_the_run(monkeypatc
     with pytest.raises(ValueError) as caught:
         gort.run(main)
     assert sorted([caught.value.args[0], *told]) == [0, 1]
+
+
+def test_the_end_of_a_run_raises_goexit_once_in_a_goroutine_that_is_about_to_wait():
+    entered, ended = [], []
+
+    def waits():
+        try:
+            entered.append(None)
+            gort.Chan().recv()
+        except gort.GoExit:
+            for _ in range(100):   # time for a second one
+                pass
+            ended.append(None)
+            raise
+
+    def main():
+        gort.go(waits)
+        while not entered:
+            gort.gosched()
+
+    for _ in range(500):
+        entered.clear(), ended.clear()
+        gort.run(main)
+        assert len(ended) == 1

@@ -269,9 +269,9 @@ def test_the_end_of_a_run_takes_its_waiters_out():
 
     def body():
         semaphore.acquire()
-        gort.go(semaphore.acquire)
-        gort.go(semaphore.acquire, 1, context.with_cancel(BACKGROUND).ctx)
-        gort.gosched()
+        waiters = [gort.go(semaphore.acquire), gort.go(semaphore.acquire, 1, context.with_cancel(BACKGROUND).ctx)]
+        while any(g.status != "waiting" for g in waiters):
+            gort.gosched()
 
     gort.run(body)
     assert repr(semaphore) == "<Semaphore 1 of 1 held, 0 waiting>"
