@@ -213,6 +213,8 @@ void swallow_injected(PyThreadState* state) {
     Py_XDECREF(result);
     PyErr_Clear();
   }
+  // The flag is down: 3.11 and 3.12 have one for all states, and raising another's lowered it. Whoever uses the state next would get what is left.
+  Py_XDECREF(__atomic_exchange_n(&state->async_exc, nullptr, __ATOMIC_RELAXED));
 }
 
 void StateKeys::find([[maybe_unused]] PyThreadState* current) {

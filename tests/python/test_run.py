@@ -453,3 +453,32 @@ def test_the_end_of_a_run_raises_goexit_once_in_a_goroutine_that_is_about_to_wai
         entered.clear(), ended.clear()
         gort.run(main)
         assert len(ended) == 1
+
+
+def test_a_goexit_that_came_too_late_is_not_left_to_the_next_goroutine():
+    release, ended = gort.Chan(), []
+    kept = gort.go(release.recv)   # so that what the run's goroutines had is kept for the next ones
+
+    def ends():
+        ch = gort.Chan()
+        for g in [gort.go(ch.recv) for _ in range(8)]:
+            while g.status != "waiting":
+                gort.gosched()
+        ch.close()   # they need not run a line of Python any more
+
+    def sleeps():
+        time.sleep(0.001)
+        ended.append(None)
+
+    def sleep():
+        gs = [gort.go(sleeps) for _ in range(8)]
+        while any(g.status != "dead" for g in gs):
+            gort.gosched()
+
+    for _ in range(5):
+        ended.clear()
+        gort.run(ends)
+        gort.run(sleep)
+        assert len(ended) == 8
+    release.close()
+    kept.join()
