@@ -159,7 +159,7 @@ void lift_interrupt() {
 
 struct Member {
   G* g;
-  PyObject* object;   // owned; null: a native goroutine
+  PyObject* object;   // owned; null: a native goroutine, or one that is over
 };
 
 std::vector<Member> members(Run* run) {
@@ -173,13 +173,14 @@ std::vector<Member> members(Run* run) {
   return found;
 }
 
-// Tells a goroutine to end: GoExit at its park point, or at its next bytecode. Not there while its panic is reported, or the report would be cut short.
+// Tells a goroutine to end: GoExit at its park point, or at its next bytecode. Not there while its panic is reported, or the report would be cut short;
+// nor without an object, which a Python goroutine has until it is over: the next one in its state would get it.
 void stop_member(const Member& member) {
   G* g = member.g;
+  auto* object = reinterpret_cast<GoroutineObject*>(member.object);
   bool asked = g->requests.load(std::memory_order_relaxed) & G::kExit;
-  if (Runtime::get().request(g, G::kExit) || asked || g->home != &lane() || !g->started) return;
-  if (member.object && reinterpret_cast<GoroutineObject*>(member.object)->reporting) return;
-  raise_in(g, reinterpret_cast<GoroutineObject*>(member.object), errors::GoExit);   // it computes, or has just been readied
+  if (Runtime::get().request(g, G::kExit) || asked || !object || object->reporting || !g->started) return;
+  raise_in(g, object, errors::GoExit);   // it computes, or has just been readied
 }
 
 void stop_members(Run* run) {
