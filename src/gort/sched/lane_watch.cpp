@@ -237,7 +237,7 @@ bool Lane::watch_hog(P* p, M* owner, Nanos now) {
   if (pins_ && hog_must_wait(now, hogs)) return true;
   if (!take_processor(p, owner, tick, false)) return true;
   hogged_at_ = now;
-  if (hogs.all >= options.max_hogs) {
+  if (pins_ && hogs.all >= options.max_hogs) {
     if (G* longest = longest_hog()) found_overdue_.push_back(longest);
   }
   return false;
