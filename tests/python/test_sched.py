@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import threading
 
 import gort
@@ -101,19 +103,28 @@ def test_stats_count_what_happens():
 
 
 def test_stacks_show_how_deep_goroutines_went():
-    def depth() -> int:
-        return {row.lane: row for row in sched.stacks()}["python"].high_water
+    program = """if True:   # its own process: the mark is the deepest that any goroutine of the process went
+        import gort
+        from gort import sched
 
-    def nested(levels: int) -> None:
-        list(map(nested, [levels - 1])) if levels else deepest.append(depth())
+        def python_stacks():
+            return {row.lane: row for row in sched.stacks()}["python"]
 
-    deepest: list[int] = []
-    gort.run(lambda: gort.go(nested, 0).join())
-    gort.run(lambda: gort.go(nested, 50).join())
-    shallow, deep = deepest
-    row = {row.lane: row for row in sched.stacks()}["python"]
-    assert 0 < shallow < deep < row.stack_size
-    assert row.reserved % 64 == 0 and row.own == 0 and row.resident < row.reserved * row.stack_size
+        def nested(levels):
+            if levels:
+                list(map(nested, [levels - 1]))
+            else:
+                print(python_stacks().high_water)
+
+        for levels in 0, 50:
+            gort.run(lambda: gort.go(nested, levels).join())
+        row = python_stacks()
+        print(row.stack_size, row.reserved, row.own, row.resident)
+    """
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True).stdout
+    shallow, deep, size, reserved, own, resident = map(int, shown.split())
+    assert 0 < shallow < deep < size
+    assert reserved % 64 == 0 and own == 0 and resident < reserved * size
 
 
 def test_schedtrace_is_gos_line():
