@@ -9,7 +9,8 @@
 // It may stand still only where nobody who is stopped, or does the stopping, can need what the thread holds. That is when
 //  1. the thread is not inside code that uses its P (preempt.h), and
 //  2. the interrupted instruction belongs to none of: libgort (it holds the core's locks, and the write barrier may not straddle a
-//     change of phase), libc and the dynamic loader (malloc's lock), libstdc++ and libgcc (guards, unwinding).
+//     change of phase), libc and the dynamic loader (malloc's lock), libstdc++ and libgcc (guards, unwinding), the kernel's vdso (the core reads the clock
+//     under its locks; so a loop that does little but read the clock is stopped late).
 // By the rules of HACKING.md no code of the user's runs under a lock of the core's, so with 2 none is held further down the stack either.
 // Elsewhere the handler does nothing, and the stopper asks again after kAgain.
 //
