@@ -20,7 +20,7 @@
 // | stack of deferred references  | none                          | none                  | none                  | 3.14t: parked_frames.h, carry.h |
 // | frames, for other processes   | frame_layout.h, learned       | frame_layout.h, learned | frame_layout.h, learned | unknown |
 // | who owns an object            | -                             | -                     | 3.13t: _Py_ThreadId, ob_tid (hogs.h) | - |
-// | is a frame inside a `with`    | -                             | -                     | 3.13t: co_exceptiontable's format, opcode.h (thread_locks.h) | - |
+// | is a frame inside a `with`    | co_exceptiontable's format, opcode.h (thread_locks.h) | same      | same                  | same |
 // | what a frame holds (leaks.cpp) | frame_layout.h, learned; co_nlocalsplus, co_exceptiontable's format | same | same | PyFrame_GetVar |
 // | a with statement entering      | opcode BEFORE_WITH, __exit__ on the stack | BEFORE_WITH, the manager where __exit__ will be | as 3.12 | not asked |
 // | where Python frames lie       | datastack_*, _PyStackChunk, PyObject_SetArenaAllocator | same | same          | same |

@@ -5,8 +5,8 @@
 // OS thread, so that the next goroutine on that thread would enter it too. Only beyond Options::max_hogs threads, and Options::hog_patience
 // later, one is made to yield, by a trace function that fires at its next line or call, goes away, and yields.
 //
-// Not moved: who is in an import, in threading or in logging, which hold such locks (asked again when all others were), and who is traced
-// already by a debugger or coverage (passed over until it leaves its thread itself).
+// Not moved: who may hold such a lock (thread_locks.h; asked again when all others were), and who is traced already by a debugger or coverage (passed
+// over until it leaves its thread itself).
 //
 // Cost: nothing until it happens. On 3.12 and later the tracing of one state is switched on by looking at the code of all: 0.2 to 1 us a
 // goroutine (20,000 of them: 4 to 20 ms), so it is done at most once in hog_patience.
@@ -17,8 +17,6 @@
 // owner is told to, between two bytecodes, and then destroys the object itself (PEP 703, "biased reference counting"). So whoever asks makes an
 // object, says that it is the hog's thread's, and gives it up; its destructor runs in the hog, whether traced or not, and yields.
 // A bell that a collection finds first is destroyed on the collecting thread: then it says nothing, and the hog is asked again a slice later.
-// Nor is one moved there that may hold any lock of the interpreter's world (thread_locks.h): the next goroutine on its thread that wants it would block
-// the thread, and the hog with it, for ever.
 //
 // Rejected: Py_AddPendingCall (served by the main thread only, and a call that parks keeps all others from being served); signals (main thread only
 // from 3.13 on); yielding at every slice in this way, without threads. Rejected without the GIL: sys.monitoring and PyEval_SetTraceAllThreads, which stop the

@@ -1,12 +1,8 @@
 #include "thread_locks.h"
 
-#include <cstring>
-
-#include "without_gil.h"
-
-#ifdef GORT_WITHOUT_GIL
 #include <opcode.h>
-#endif
+
+#include <cstring>
 
 namespace gort::python {
 namespace {
@@ -24,8 +20,6 @@ bool is_thread_bound(PyFrameObject* frame) {
   Py_XDECREF(globals);
   return bound;
 }
-
-#ifdef GORT_WITHOUT_GIL
 
 constexpr const char* kOfWith[] = {"__enter__", "__exit__", "__aenter__", "__aexit__"};
 
@@ -101,12 +95,6 @@ bool holds_by_its_code(PyFrameObject* frame) {
   PyErr_Clear();
   return may;
 }
-
-#else
-
-bool holds_by_its_code(PyFrameObject*) { return false; }
-
-#endif
 
 }  // namespace
 

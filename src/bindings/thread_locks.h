@@ -1,11 +1,11 @@
 // Locks of OS threads: whether a Python function may hold one just now, so that its goroutine must not be made to leave the CPU (hogs.h).
 //
-// Nothing tells who holds a lock, so this looks at the code. On every build a function of threading, logging or the import system may: they
-// hold RLocks, whose owner is the OS thread.
+// What may be held: a threading.RLock, whose owner is the OS thread, so that a goroutine that comes back on another thread cannot release it, and the next
+// one on this thread walks in. Without the GIL any lock of CPython's (threading.Lock, that of a queue.Queue): all goroutines of a thread stay there, and the
+// next one that wants it would block their thread for ever.
 //
-// Without the GIL all goroutines of a thread stay there. If one of them left the CPU with any lock of CPython's (threading.Lock, that of a queue.Queue),
-// the next that wants it would block their thread for ever. Locks that last from one bytecode to another are taken by `with`, or by a method called
-// acquire. So there also a function may hold one that
+// Nothing tells who holds a lock, so this looks at the code. A function may hold one that
+//   is of threading, logging or the import system;
 //   stands inside a `with` block, as the exception table of its code says: the handler of a `with` begins with WITH_EXCEPT_START;
 //   is an __enter__ or __exit__, or its asynchronous counterpart;
 //   uses a name with "acquire" or "release" in it.

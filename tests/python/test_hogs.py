@@ -168,3 +168,39 @@ def test_a_hog_is_not_moved_while_it_may_hold_a_lock_of_its_thread():
     assert records == 12
     assert [names for names in met if len(names) > 1] == []
     assert sum(started) > MAX_HOGS
+
+
+def test_a_hog_is_not_moved_inside_its_own_with_of_an_rlock():
+    over = False
+    turns = [0] * (MAX_HOGS + 8)
+    failed = []
+
+    def hog(i):
+        lock = threading.RLock()
+        while not over:
+            with lock:  # "cannot release un-acquired lock", if it came back on another thread
+                for _ in range(200_000):
+                    pass
+            turns[i] += 1
+
+    def guarded(i):
+        try:
+            hog(i)
+        except RuntimeError as error:
+            failed.append(str(error))
+
+    def main():
+        nonlocal over
+        hogs = [gort.go(guarded, i) for i in range(len(turns))]
+        try:
+            deadline = time.monotonic() + 60
+            while min(turns) < 5 and not failed and time.monotonic() < deadline:
+                gort.sleep(0.01)
+        finally:
+            over = True
+        for g in hogs:
+            g.join()
+
+    gort.run(main)
+    assert failed == []
+    assert min(turns) >= 5
