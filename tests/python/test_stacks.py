@@ -29,7 +29,8 @@ def parked_in(depth, count):
         never.recv_ok()
         return 0
     goroutines = [gort.go(lambda: values.append(deep(depth, at_end))) for _ in range(count)]
-    while any(g.status != "waiting" for g in goroutines): gort.gosched()
+    for g in goroutines:
+        while g.status != "waiting": gort.gosched()
     return never, goroutines
 values = []
 """

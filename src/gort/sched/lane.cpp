@@ -308,7 +308,6 @@ M* Lane::leave_lent_thread(M* m, G* g) {
   return m;
 }
 
-// Go's Gosched uses the global queue; ours the local tail: the same order on one P, and no lock.
 void Lane::yield(M* m, G* g) {
   if (world::safe_point()) m = this_machine();
   let_others(m, g);
@@ -343,7 +342,15 @@ void Lane::let_others(M* m, G* g) {
     return;
   }
   g->status.store(Status::Runnable, std::memory_order_relaxed);
-  push_back(m, g);
+  // Go's Gosched goes to the end of the global queue. While that is empty the end of the local one is the same place, and costs no lock.
+  if (global_.size() == 0) [[likely]] {
+    push_back(m, g);
+  } else if (pins_ && g->pin) {
+    draw_global(m);   // it cannot leave this machine, so those who were there before it come here
+    push_back(m, g);
+  } else {
+    push_global(g);
+  }
   leave_runtime(leave(m, g));
 }
 

@@ -152,6 +152,8 @@ class Lane {
   G* steal(M* m, bool take_next);
   G* search_victims(M* m);
   G* take_global(M* m, bool batch);
+  void draw_global(M* m);                    // this P's share of the global queue, to the end of its own
+  void draw_global_locked(M* m, uint32_t n);
   int run_timers(M* m, Nanos now);
   void execute(M* m, G* g);
   M* arrive(G* g);

@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "gort/base/cpu.h"
@@ -237,27 +238,32 @@ int Lane::run_timers(M* m, Nanos now) {
   return fired;
 }
 
-// One goroutine to run from the global queue; when batch, more of them move to the local queue.
+// One goroutine to run from the global queue; when batch, this P's share of the others moves to the end of its own.
 G* Lane::take_global(M* m, bool batch) {
   if (global_.size() == 0) return nullptr;
   std::lock_guard hold(lock_);
   G* first = global_.pop();
   if (!first) return nullptr;
   count(m->p->counters.global_gets);
-  if (batch) {
-    uint32_t n = global_.size() / uint32_t(active_);
-    if (n > LocalQueue::kSize / 2 - 1) n = LocalQueue::kSize / 2 - 1;
-    for (; n > 0; n--) {
-      G* g = global_.pop();
-      if (!g) break;
-      if (pins_) g->order.store(m->p->order++, std::memory_order_relaxed);
-      if (!m->p->queue.push_tail(g)) {
-        global_.push_front(g);
-        break;
-      }
+  if (batch) draw_global_locked(m, global_.size() / uint32_t(active_));
+  return first;
+}
+
+void Lane::draw_global(M* m) {
+  std::lock_guard hold(lock_);
+  draw_global_locked(m, global_.size() / uint32_t(active_) + 1);
+}
+
+void Lane::draw_global_locked(M* m, uint32_t n) {
+  for (n = std::min(n, LocalQueue::kSize / 2 - 1); n > 0; n--) {
+    G* g = global_.pop();
+    if (!g) break;
+    if (pins_) g->order.store(m->p->order++, std::memory_order_relaxed);
+    if (!m->p->queue.push_tail(g)) {
+      global_.push_front(g);
+      break;
     }
   }
-  return first;
 }
 
 // Go's stealWork: every P once in random order, and of it the older half of its queue.

@@ -168,6 +168,18 @@ BOOST_AUTO_TEST_CASE(more_than_256_runnable_goroutines_overflow_and_all_run) {
   BOOST_TEST(count.load() == 1000);
 }
 
+// It stood at the end of its P's queue, in front of whoever had not found room there, and had 60 of 61 turns.
+BOOST_AUTO_TEST_CASE(a_goroutine_that_yields_stands_behind_all_that_were_runnable) {
+  int before = gomaxprocs(1);
+  int count = 0, yields = 0;
+  run([&] {
+    for (int i = 0; i < 1000; i++) go([&] { count++; });
+    for (; count != 1000; yields++) yield();
+  });
+  gomaxprocs(before);
+  BOOST_TEST(yields <= 2);
+}
+
 BOOST_AUTO_TEST_CASE(gomaxprocs_can_change_while_goroutines_run) {
   int before = gomaxprocs();
   std::atomic<long> turns{0};

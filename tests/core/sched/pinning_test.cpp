@@ -85,6 +85,28 @@ BOOST_AUTO_TEST_CASE(a_goroutine_that_has_started_stays_on_its_machine_over_ever
   BOOST_TEST(moved == 0);
 }
 
+BOOST_AUTO_TEST_CASE(those_that_yield_do_not_keep_the_ones_from_starting_that_stand_in_the_global_queue) {
+  PinningLane& lane = PinningLane::get(1);
+  std::atomic<int> count{0};
+  int turns = 0;
+  bool over = false;
+  WaitGroup done;
+  done.add(2);
+  lane.start([&] {
+    lane.start([&] {
+      while (!over) yield();
+      done.done();
+    });
+    yield();
+    for (int i = 0; i < 1000; i++) lane.start([&] { count++; });
+    for (; count != 1000; turns++) yield();
+    over = true;
+    done.done();
+  });
+  done.wait();
+  BOOST_TEST(turns < 1000);   // 30,000 when only every 61st turn was for the global queue
+}
+
 BOOST_AUTO_TEST_CASE(goroutines_that_have_not_started_are_taken_from_a_machine_whose_goroutine_blocks) {
   PinningLane& lane = PinningLane::get(1);
   Event go_on;
