@@ -218,6 +218,14 @@ GoroutineObject* start_native(const char* caller, NativeBody body, PyObject* con
   return nullptr;
 }
 
+bool refuse_coroutine_function(const char* caller, const char* argument, PyObject* function) {
+  PyObject* plain = PyMethod_Check(function) ? PyMethod_GET_FUNCTION(function) : function;
+  if (!PyFunction_Check(plain) || !(reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(plain))->co_flags & CO_COROUTINE)) return false;
+  PyErr_Format(PyExc_TypeError, "%s: %s must be a plain function, got the coroutine function %R; call it through asyncio.run", caller, argument,
+               function);
+  return true;
+}
+
 GoroutineObject* new_call(const char* caller, PyObject* const* args, Py_ssize_t nargs, PyObject* keyword_names) {
   if (nargs < 1) {
     PyErr_Format(PyExc_TypeError, "%s: a function is needed: %s(fn, *args, **kwargs)", caller, caller);
@@ -232,12 +240,7 @@ GoroutineObject* new_call(const char* caller, PyObject* const* args, Py_ssize_t 
     errors::bad_type(caller, "fn", "callable", function);
     return nullptr;
   }
-  if (PyFunction_Check(function) &&
-      (reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(function))->co_flags & CO_COROUTINE)) {
-    PyErr_Format(PyExc_TypeError, "%s: fn must be a plain function, got the coroutine function %R; call it through asyncio.run",
-                 caller, function);
-    return nullptr;
-  }
+  if (refuse_coroutine_function(caller, "fn", function)) return nullptr;
   if (!may_start(caller)) return nullptr;
   GoroutineObject* object = new_object();
   if (!object) return nullptr;

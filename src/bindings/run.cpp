@@ -329,6 +329,7 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
     return nullptr;
   }
   if (!PyCallable_Check(args[0])) return errors::bad_type("run", "main", "callable", args[0]);
+  if (refuse_coroutine_function("run", "main", args[0])) return nullptr;
   M* m = machine();
   if (!m) return nullptr;
   if (!m->own || m->current != m->own) {
