@@ -49,7 +49,7 @@ TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the time to import typing
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import atomic, contention, context, gc, heap, runtime, sched, signal, sync
+    from . import aio, atomic, contention, context, gc, heap, runtime, sched, signal, sync
     from ._executor import Executor
     from ._worker_pool import WorkerPool
     from .sync import Group, Limiter, Semaphore, SingleFlight
@@ -59,13 +59,13 @@ _C_API = _gort._C_API  # PyCapsule_Import("gort._C_API"): gort/python/c_api.h
 __all__ = [
     "Chan", "Cond", "Deadlock", "Executor", "FatalError", "GoExit", "Goroutine", "GortError", "Group", "Limiter", "Mutex", "Once", "Panic",
     "PanicError", "Pool", "RWMutex", "Selected", "Semaphore", "SingleFlight", "Ticker", "Timer", "WaitGroup", "WorkerPool", "after",
-    "after_func", "atomic", "contention", "context", "current", "defer", "func", "gc", "get_cmake_dir", "get_include", "go", "go_native",
+    "after_func", "aio", "atomic", "contention", "context", "current", "defer", "func", "gc", "get_cmake_dir", "get_include", "go", "go_native",
     "goexit", "gomaxprocs", "gosched", "heap", "lock_os_thread", "nil_chan", "num_cpu", "num_goroutine", "panic", "panichook", "recover",
     "recv", "run", "runtime", "sched", "select", "send", "signal", "sleep", "sync", "tick", "unlock_os_thread",
 ]  # fmt: skip
 
 
-_SUBMODULES = frozenset({"atomic", "contention", "context", "gc", "heap", "runtime", "sched", "signal", "sync"})
+_SUBMODULES = frozenset({"aio", "atomic", "contention", "context", "gc", "heap", "runtime", "sched", "signal", "sync"})
 _FROM = {
     "Executor": "_executor",
     "Group": "sync",

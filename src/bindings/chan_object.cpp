@@ -6,6 +6,7 @@
 #include <string>
 
 #include "arguments.h"
+#include "awaitables.h"
 #include "errors.h"
 #include "python_lane.h"
 #include "references.h"
@@ -383,6 +384,21 @@ PyObject* chan_try_recv(PyObject* self, PyObject*) {
   return r == TryReceived::Value ? pair(from_element(ch, element), true) : pair(zero_value(ch), false);
 }
 
+PyObject* chan_asend(PyObject* self, PyObject* value) {
+  if (as_chan(self)->no_send) return wrong_direction("asend", as_chan(self));
+  return awaited("_send", self, value);
+}
+
+PyObject* chan_arecv(PyObject* self, PyObject*) {
+  if (as_chan(self)->no_receive) return wrong_direction("arecv", as_chan(self));
+  return awaited("_recv", self);
+}
+
+PyObject* chan_aiter(PyObject* self) {
+  if (as_chan(self)->no_receive) return wrong_direction("__aiter__", as_chan(self));
+  return awaited("_Values", self);
+}
+
 PyObject* chan_close(PyObject* self, PyObject*) {
   ChanObject* ch = as_chan(self);
   if (!operation()) return nullptr;
@@ -454,6 +470,12 @@ PyMethodDef methods[] = {
      "try_send(v, /)\n--\n\nSend v if that needs no waiting; tell whether it was sent. PanicError if the channel is closed."},
     {"try_recv", chan_try_recv, METH_NOARGS,
      "try_recv()\n--\n\nThe pair (value, ok) as of recv_ok if that needs no waiting, else None."},
+    {"asend", chan_asend, METH_O,
+     "asend(v, /)\n--\n\nsend for asyncio tasks: await ch.asend(v) waits until a receiver or a free slot takes v; the loop goes on meanwhile.\n\n"
+     "PanicError if the channel is closed. A task that is cancelled has sent nothing, or the await returns and the next one is cancelled."},
+    {"arecv", chan_arecv, METH_NOARGS,
+     "arecv()\n--\n\nrecv for asyncio tasks: await ch.arecv() waits for a value and gives it; the zero value once the channel is closed and empty.\n\n"
+     "The loop goes on meanwhile. A task that is cancelled has taken nothing, or gets the value and its next await is cancelled."},
     {"close", chan_close, METH_NOARGS,
      "close()\n--\n\nSay that nothing more will be sent. Buffered values can still be received.\n\n"
      "Waiting receivers get the zero value, waiting senders PanicError. PanicError if it is closed already or nil."},
@@ -479,7 +501,7 @@ const char* const doc =
     "Chan(cap=0, *, dtype=None, zero=None, name=None)\n--\n\nA channel: what one goroutine or thread sends, another receives.\n\n"
     "cap: how many values it holds without a receiver. dtype ('i8'..'i64', 'u8'..'u64', 'f32', 'f64', 'bool') makes a channel of plain\n"
     "numbers that native goroutines share without the GIL. zero: what a receive of the closed channel gives.\n"
-    "for v in ch receives until it is closed; with ch: closes it at the end.\n\n"
+    "for v in ch receives until it is closed; with ch: closes it at the end. In asyncio tasks: async for v in ch.\n\n"
     ">>> ch = Chan(1)\n>>> ch.send('hello')\n>>> ch.recv()\n'hello'";
 
 PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>(doc)},
@@ -490,6 +512,7 @@ PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>(doc)},
                        {Py_tp_repr, reinterpret_cast<void*>(chan_repr)},
                        {Py_tp_iter, reinterpret_cast<void*>(chan_iter)},
                        {Py_tp_iternext, reinterpret_cast<void*>(chan_next)},
+                       {Py_am_aiter, reinterpret_cast<void*>(chan_aiter)},
                        {Py_sq_length, reinterpret_cast<void*>(chan_len)},
                        {Py_nb_bool, reinterpret_cast<void*>(chan_bool)},
                        {Py_tp_methods, methods},

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "arguments.h"
+#include "awaitables.h"
 #include "dump.h"
 #include "errors.h"
 #include "gort/base/errors.h"
@@ -598,6 +599,7 @@ PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>("A goroutine, as returned b
                        {Py_tp_clear, reinterpret_cast<void*>(goroutine_clear)},
                        {Py_tp_dealloc, reinterpret_cast<void*>(goroutine_dealloc)},
                        {Py_tp_repr, reinterpret_cast<void*>(goroutine_repr)},
+                       {Py_am_await, reinterpret_cast<void*>(await_finish)},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, properties},
                        {Py_tp_members, members},

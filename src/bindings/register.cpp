@@ -5,6 +5,7 @@ namespace gort::python {
 bool register_all(PyObject* module) {
   return register_channels(module) &&
          register_sync(module) &&
+         register_awaitables(module) &&
          register_context(module) &&
          register_heap(module) &&
          register_gc(module) &&

@@ -1,5 +1,6 @@
 // gort.Mutex: see sync_objects.h.
 #include "arguments.h"
+#include "awaitables.h"
 #include "errors.h"
 #include "gort/sync/mutex.h"
 #include "python_lane.h"
@@ -54,6 +55,9 @@ PyObject* mutex_unlock(PyObject* self, PyObject*) {
 
 PyObject* mutex_exit(PyObject* self, PyObject* const*, Py_ssize_t) { return mutex_unlock(self, nullptr); }
 
+PyObject* mutex_alock(PyObject* self, PyObject*) { return awaited("_lock", self); }
+PyObject* mutex_aenter(PyObject* self, PyObject*) { return awaited("_enter", self); }
+
 PyObject* mutex_state(PyObject* self, void*) {
   Mutex::State state = MutexObject::of(self).state();
   PyObject* result = PyStructSequence_New(mutex_state_type);
@@ -82,6 +86,11 @@ PyMethodDef mutex_methods[] = {
     {"try_lock", mutex_try_lock, METH_NOARGS, "try_lock()\n--\n\nTake the mutex if that needs no waiting; tell whether it was taken."},
     {"unlock", mutex_unlock, METH_NOARGS,
      "unlock()\n--\n\nGive the mutex back; any goroutine or thread may. FatalError if it is not locked."},
+    {"alock", mutex_alock, METH_NOARGS,
+     "alock()\n--\n\nlock for asyncio tasks: await mu.alock(), or async with mu. The loop goes on meanwhile.\n\n"
+     "A task that is cancelled has not got the mutex, or has it when the await returns, and its next await is cancelled."},
+    {"__aenter__", mutex_aenter, METH_NOARGS, nullptr},
+    {"__aexit__", raw(aexit_unlocks), METH_FASTCALL, nullptr},
     {"__enter__", mutex_enter, METH_NOARGS, nullptr},
     {"__exit__", raw(mutex_exit), METH_FASTCALL, nullptr},
     {"__reduce__", errors::refuse_reduce, METH_NOARGS, nullptr},

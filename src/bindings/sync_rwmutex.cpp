@@ -2,6 +2,7 @@
 #include <string>
 
 #include "arguments.h"
+#include "awaitables.h"
 #include "errors.h"
 #include "gort/sync/rwmutex.h"
 #include "python_lane.h"
@@ -86,6 +87,10 @@ PyObject* rwmutex_rlocker(PyObject* self, PyObject*) {
   return rlocker;
 }
 
+PyObject* rwmutex_alock(PyObject* self, PyObject*) { return awaited("_lock", self); }
+PyObject* rwmutex_arlock(PyObject* self, PyObject*) { return awaited("_rlock", self); }
+PyObject* rwmutex_aenter(PyObject* self, PyObject*) { return awaited("_enter", self); }
+
 PyObject* rwmutex_state(PyObject* self, void*) {
   RWMutex::State state = RWMutexObject::of(self).state();
   PyObject* result = PyStructSequence_New(rwmutex_state_type);
@@ -123,6 +128,12 @@ PyMethodDef rwmutex_methods[] = {
      "runlock()\n--\n\nUndo one rlock(); any goroutine or thread may. FatalError, with nothing changed, if it is not locked for reading."},
     {"rlocker", rwmutex_rlocker, METH_NOARGS,
      "rlocker()\n--\n\nAn object whose lock() and unlock() are our rlock() and runlock() (Go's RLocker): for with, and for Cond."},
+    {"alock", rwmutex_alock, METH_NOARGS,
+     "alock()\n--\n\nlock for asyncio tasks: await rw.alock(), or async with rw. The loop goes on meanwhile.\n\n"
+     "A task that is cancelled has not got the lock, or has it when the await returns, and its next await is cancelled."},
+    {"arlock", rwmutex_arlock, METH_NOARGS, "arlock()\n--\n\nrlock for asyncio tasks: await rw.arlock(), as alock."},
+    {"__aenter__", rwmutex_aenter, METH_NOARGS, nullptr},
+    {"__aexit__", raw(aexit_unlocks), METH_FASTCALL, nullptr},
     {"__enter__", rwmutex_enter, METH_NOARGS, nullptr},
     {"__exit__", raw(rwmutex_exit), METH_FASTCALL, nullptr},
     {"__reduce__", errors::refuse_reduce, METH_NOARGS, nullptr},

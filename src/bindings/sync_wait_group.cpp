@@ -1,5 +1,6 @@
 // gort.WaitGroup: see sync_objects.h.
 #include "arguments.h"
+#include "awaitables.h"
 #include "errors.h"
 #include "goroutine_object.h"
 #include "gort/sync/wait_group.h"
@@ -100,6 +101,7 @@ PyType_Slot wait_group_slots[] = {
     {Py_tp_new, reinterpret_cast<void*>(WaitGroupObject::make)},
     {Py_tp_dealloc, reinterpret_cast<void*>(WaitGroupObject::destroy)},
     {Py_tp_repr, reinterpret_cast<void*>(wait_group_repr)},
+    {Py_am_await, reinterpret_cast<void*>(await_finish)},
     {Py_tp_methods, wait_group_methods},
     {Py_tp_members, WaitGroupObject::members},
     {0, nullptr}};
