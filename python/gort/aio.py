@@ -68,7 +68,7 @@ class session(Final):  # noqa: N801  # used as a function
     """``async with session():`` makes the loop that runs it the one that ``wait`` uses when it is given none.
 
     For goroutines that are started inside, or by those, it is this one; for all others the session that was opened last and is open still. Sessions nest, and
-    different threads may have theirs. Gives the loop. A loop in the main thread needs none: it is known once one of its tasks has used an await of gort.
+    different threads may have theirs; another task of the loop may close it. Gives the loop. A loop in the main thread needs none: it is known once one of its tasks has used an await of gort.
     """
 
     __slots__ = ("_loop", "_token")
@@ -91,7 +91,10 @@ class session(Final):  # noqa: N801  # used as a function
         if loop is None or token is None:
             raise RuntimeError("session: it is not open")
         _loops.closed(loop)
-        _loops.inherited.reset(token)
+        try:
+            _loops.inherited.reset(token)
+        except ValueError:
+            pass  # it is closed by another task than opened it (a fixture's), whose context nobody sees
 
 
 def wait(coro: Awaitable[T], loop: AbstractEventLoop | None = None) -> T:

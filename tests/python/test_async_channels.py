@@ -334,6 +334,16 @@ def test_dumps_show_which_task_waits_and_for_what():
     asyncio.run(main())
 
 
+def test_what_waits_for_a_task_is_not_called_leaked_as_the_task_can_be_cancelled():
+    async def main():
+        task = await waiting(gort.Chan().arecv())
+        assert goroutine_of(task) not in gort.runtime.goroutines(leaked=True)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(main())
+
+
 def test_the_holder_of_a_mutex_is_one_that_lives():
     async def main():
         mu = gort.Mutex()

@@ -220,6 +220,18 @@ def test_a_session_is_opened_once_at_a_time():
     asyncio.run(main())
 
 
+def test_a_session_may_be_closed_by_another_task():
+    async def main():
+        session = aio.session()
+        await asyncio.create_task(session.__aenter__())
+        results = gort.Chan()
+        gort.go(lambda: results.send(aio.wait(answer())))
+        assert await results.arecv() == 42
+        await asyncio.create_task(session.__aexit__(None, None, None))
+
+    asyncio.run(main())
+
+
 # --- ends that are none
 
 
