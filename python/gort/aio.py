@@ -140,12 +140,12 @@ class _Request:
 
     def result(self) -> Any:
         try:
-            self.loop.call_soon_threadsafe(_Start(self))
-        except RuntimeError:
-            raise RuntimeError(f"wait: loop is closed: {self.loop!r}") from None
-        try:
+            try:
+                self.loop.call_soon_threadsafe(_Start(self))
+            except RuntimeError:
+                raise RuntimeError(f"wait: loop is closed: {self.loop!r}") from None
             self.over.recv()
-        except BaseException:
+        except BaseException:  # a GoExit may come before call_soon_threadsafe has returned
             try:
                 self.loop.call_soon_threadsafe(self.cancel)
             except RuntimeError:
