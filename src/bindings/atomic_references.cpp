@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "atomic_objects.h"
+#include "equality.h"
 #include "errors.h"
 #include "python_lane.h"
 #include "raw_type.h"
@@ -174,18 +175,6 @@ PyObject* value_swap(PyObject* self, PyObject* v) {
   return or_none(old);
 }
 
-// 1, 0, or -1 with an exception set. No short cut for the same object: a NaN is not equal to itself, as in Go. Runs code of others.
-int equal(PyObject* a, PyObject* b) {
-  if (Py_TYPE(a)->tp_hash == PyObject_HashNotImplemented) {
-    PyErr_Format(errors::PanicError, "runtime error: comparing uncomparable type %s", Py_TYPE(a)->tp_name);
-    return -1;
-  }
-  PyObject* answer = PyObject_RichCompare(a, b, Py_EQ);
-  int is = answer ? PyObject_IsTrue(answer) : -1;
-  Py_XDECREF(answer);
-  return is;
-}
-
 PyObject* value_compare_and_swap(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
   if (!two_arguments(nargs)) return nullptr;
   PyObject *old = or_null(args[0]), *next = or_null(args[1]);
@@ -198,7 +187,7 @@ PyObject* value_compare_and_swap(PyObject* self, PyObject* const* args, Py_ssize
       Py_DECREF(found);
       return panic("sync/atomic: compare and swap of inconsistently typed value into Value");
     }
-    int same = !found || !old ? found == old : equal(found, old);
+    int same = !found || !old ? found == old : equal_values(found, old);
     bool done = same == 1 && exchange_if(self, found, next);
     Py_XDECREF(found);
     if (same < 0) return nullptr;

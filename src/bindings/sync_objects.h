@@ -1,4 +1,4 @@
-// gort.sync: WaitGroup, Mutex, RWMutex, Once, Cond, Pool, SpinLock, LockFreeQueue, each a thin object around the core's primitive of the same name, in a file
+// gort.sync: WaitGroup, Mutex, RWMutex, Once, Cond, Pool, SpinLock, LockFreeQueue, Map, each a thin object around the core's primitive of the same name, in a file
 // of its own.
 //
 // Every method that may park is a raw one. What a method holds over a wait (self, arguments) is kept by its caller's frame.
@@ -40,5 +40,6 @@ bool add_cond(PyObject* module);
 bool add_pool(PyObject* module);
 bool add_spin_lock(PyObject* module);
 bool add_lock_free_queue(PyObject* module);
+bool add_map(PyObject* module);
 
 }  // namespace gort::python

@@ -10,6 +10,7 @@ from .._future import Future
 from .._gort import (
     Cond,
     LockFreeQueue,
+    Map,
     Mutex,
     MutexState,
     Once,
@@ -27,7 +28,7 @@ from ._semaphore import Semaphore
 from ._single_flight import FlightResult, SingleFlight
 
 __all__ = [
-    "Cond", "FlightResult", "Future", "Group", "GroupPair", "Limiter", "LockFreeQueue", "Mutex", "MutexState", "Once", "Pool", "RLocker",
+    "Cond", "FlightResult", "Future", "Group", "GroupPair", "Limiter", "LockFreeQueue", "Map", "Mutex", "MutexState", "Once", "Pool", "RLocker",
     "RWMutex", "RWMutexState", "Reservation", "Semaphore", "SingleFlight", "Sometimes", "SpinLock", "WaitGroup", "every", "once_func",
     "once_value", "once_values",
 ]  # fmt: skip
