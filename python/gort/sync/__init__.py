@@ -22,13 +22,14 @@ from .._gort import (
     WaitGroup,
 )
 from ._group import Group, GroupPair
+from ._maps import OrderedMap, ShardedMap
 from ._once import once_func, once_value, once_values
 from ._rate import Limiter, Reservation, Sometimes, every
 from ._semaphore import Semaphore
 from ._single_flight import FlightResult, SingleFlight
 
 __all__ = [
-    "Cond", "FlightResult", "Future", "Group", "GroupPair", "Limiter", "LockFreeQueue", "Map", "Mutex", "MutexState", "Once", "Pool", "RLocker",
-    "RWMutex", "RWMutexState", "Reservation", "Semaphore", "SingleFlight", "Sometimes", "SpinLock", "WaitGroup", "every", "once_func",
-    "once_value", "once_values",
+    "Cond", "FlightResult", "Future", "Group", "GroupPair", "Limiter", "LockFreeQueue", "Map", "Mutex", "MutexState", "Once", "OrderedMap", "Pool",
+    "RLocker", "RWMutex", "RWMutexState", "Reservation", "Semaphore", "ShardedMap", "SingleFlight", "Sometimes", "SpinLock", "WaitGroup", "every",
+    "once_func", "once_value", "once_values",
 ]  # fmt: skip

@@ -1,4 +1,5 @@
-"""Map: a dict's answers in one step each, whatever keys and values do when they are compared; nothing lost, nothing doubled, nothing kept."""
+"""Map, ShardedMap and OrderedMap: a dict's answers in one step each, whatever keys and values do when they are compared; nothing lost, nothing doubled,
+nothing kept."""
 
 from __future__ import annotations
 
@@ -18,8 +19,16 @@ from hypothesis import strategies as st
 
 import gort
 from gort import Map, PanicError
+from gort.sync import OrderedMap, ShardedMap
 
+Kind = Callable[[], Any]
 Inside = Callable[[Callable[[], Any]], Any]
+
+
+@pytest.fixture(params=[Map, ShardedMap, OrderedMap])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    made: Kind = request.param
+    return made
 
 
 class Thing:
@@ -76,9 +85,9 @@ def everybody(*bodies: Callable[[], object]) -> None:
     assert errors == []
 
 
-def test_every_method_says_what_was_there(inside: Inside) -> None:
+def test_every_method_says_what_was_there(kind: Kind, inside: Inside) -> None:
     def body() -> None:
-        m = Map[str, int]()
+        m = kind()
         assert m.load("a") == (None, False)
         assert m.store("a", 1) is None
         assert m.load("a") == (1, True)
@@ -165,32 +174,32 @@ ARGUMENTS = {"clear": 0, "load": 1, "load_and_delete": 1, "delete": 1, "store": 
 
 @pytest.mark.go("sync/map_test.go TestMapMatchesRWMutex")
 @given(STEPS)
-def test_it_does_what_a_dict_does(steps: list[tuple[str, Any, int, int]]) -> None:
-    m, model = Map[Any, Any](), Model()
+def test_it_does_what_a_dict_does(kind: Kind, steps: list[tuple[str, Any, int, int]]) -> None:
+    m, model = kind(), Model()
     for operation, *arguments in steps:
         mine = arguments[: ARGUMENTS[operation]]
         assert getattr(m, operation)(*mine) == getattr(model, operation)(*mine)
     assert sorted(map(repr, m.range())) == sorted(map(repr, model.d.items()))  # also the keys that were kept: 1, True or 1.0
 
 
-def test_a_nan_is_found_as_the_same_object_only() -> None:
-    m, nan = Map[float, str](), float("nan")
+def test_a_nan_is_found_as_the_same_object_only(kind: Kind) -> None:
+    m, nan = kind(), float("nan")
     m.store(nan, "here")
     assert m.load(nan) == ("here", True)
     assert m.load(float("nan")) == (None, False)
     assert m.load_and_delete(nan) == ("here", True)
 
 
-def test_a_value_that_is_set_anew_keeps_its_key_as_in_a_dict() -> None:
-    m = Map[Any, int]()
+def test_a_value_that_is_set_anew_keeps_its_key_as_in_a_dict(kind: Kind) -> None:
+    m = kind()
     m.store(1, 1)
     m.store(True, 2)
     assert [type(k) for k, _ in m.range()] == [int]
 
 
 @pytest.mark.parametrize("hash_", [lambda n: 0, lambda n: n % 4, lambda n: n << 40], ids=["one hash", "four hashes", "far apart"])
-def test_bad_hashes_cost_time_and_nothing_else(hash_: Callable[[int], int]) -> None:
-    m = Map[Key, int]()
+def test_bad_hashes_cost_time_and_nothing_else(kind: Kind, hash_: Callable[[int], int]) -> None:
+    m = kind()
     keys = [Key(n, hash_(n)) for n in range(100)]
     for n, key in enumerate(keys):
         assert m.load(key) == (None, False)
@@ -204,8 +213,8 @@ def test_bad_hashes_cost_time_and_nothing_else(hash_: Callable[[int], int]) -> N
 
 
 @pytest.mark.go("sync/map_test.go TestMapRangeNestedCall")
-def test_range_may_be_nested_and_everything_done_meanwhile() -> None:
-    m = Map[int, str]()
+def test_range_may_be_nested_and_everything_done_meanwhile(kind: Kind) -> None:
+    m = kind()
     for i, v in enumerate(["hello", "world", "Go"]):
         m.store(i, v)
     for key, _ in m.range():
@@ -218,8 +227,8 @@ def test_range_may_be_nested_and_everything_done_meanwhile() -> None:
     assert pairs(m) == {}
 
 
-def test_a_range_goes_on_after_a_clear_with_what_came_then() -> None:
-    m = Map[int, int]()
+def test_a_range_goes_on_after_a_clear_with_what_came_then(kind: Kind) -> None:
+    m = kind()
     for n in range(20):
         m.store(n, n)
     r = m.range()
@@ -231,8 +240,8 @@ def test_a_range_goes_on_after_a_clear_with_what_came_then() -> None:
 
 
 @pytest.mark.go("sync/map_test.go TestConcurrentRange")
-def test_range_beside_stores_sees_every_key_once_with_one_of_its_values() -> None:
-    m, size, done = Map[int, int](), 256, gort.atomic.Bool()
+def test_range_beside_stores_sees_every_key_once_with_one_of_its_values(kind: Kind) -> None:
+    m, size, done = kind(), 256, gort.atomic.Bool()
     for n in range(1, size + 1):
         m.store(n, n)
 
@@ -263,8 +272,8 @@ def test_range_beside_stores_sees_every_key_once_with_one_of_its_values() -> Non
 
 
 @pytest.mark.go("sync/map_test.go TestConcurrentClear")
-def test_clear_beside_loads_and_stores() -> None:
-    m = Map[int, int]()
+def test_clear_beside_loads_and_stores(kind: Kind) -> None:
+    m = kind()
 
     def load(k: int) -> None:
         value, ok = m.load(k)
@@ -276,15 +285,15 @@ def test_clear_beside_loads_and_stores() -> None:
 
 
 @pytest.mark.go("sync/map_test.go TestCompareAndSwap_NonExistingKey")
-def test_compare_and_swap_makes_no_key() -> None:
-    m = Map[Any, Any]()
+def test_compare_and_swap_makes_no_key(kind: Kind) -> None:
+    m = kind()
     assert m.compare_and_swap(m, None, 42) is False
     assert pairs(m) == {}
 
 
 @pytest.mark.go("sync/map_test.go TestIssue40999")
-def test_keys_that_were_deleted_are_given_up_at_once() -> None:
-    m = Map[Any, None]()
+def test_keys_that_were_deleted_are_given_up_at_once(kind: Kind) -> None:
+    m = kind()
     m.store(None, None)
     for _ in range(100):
         thing = Thing()
@@ -297,9 +306,9 @@ def test_keys_that_were_deleted_are_given_up_at_once() -> None:
 
 @pytest.mark.go("internal/sync/hashtriemap_test.go TestHashTrieMap/LoadAndDelete/ConcurrentSharedKeys")
 @pytest.mark.parametrize("hash_", [lambda n: n, lambda n: 0], ids=["good hashes", "one hash"])
-def test_of_those_who_compete_for_a_key_one_gets_it(hash_: Callable[[int], int]) -> None:
+def test_of_those_who_compete_for_a_key_one_gets_it(kind: Kind, hash_: Callable[[int], int]) -> None:
     size = 40
-    m, won = Map[Key, int](), gort.sync.LockFreeQueue[Any]()
+    m, won = kind(), gort.sync.LockFreeQueue[Any]()
     keys = [Key(n, hash_(n)) for n in range(size)]
     barrier = gort.sync.WaitGroup()
     barrier.add(4)
@@ -332,8 +341,8 @@ def test_of_those_who_compete_for_a_key_one_gets_it(hash_: Callable[[int], int])
     assert sorted(stores) == sorted(deletes + there)
 
 
-def test_every_value_that_is_swapped_in_comes_out_once() -> None:
-    m, each, out = Map[int, int](), 2000, [[] for _ in range(4)]  # type: list[list[int]]
+def test_every_value_that_is_swapped_in_comes_out_once(kind: Kind) -> None:
+    m, each, out = kind(), 2000, [[] for _ in range(4)]  # type: list[list[int]]
 
     def body(me: int) -> Callable[[], None]:
         def swap() -> None:
@@ -352,8 +361,8 @@ def test_every_value_that_is_swapped_in_comes_out_once() -> None:
     assert sorted(sum(out, []) + [v for _, v in m.range()]) == [*range(4 * each)]
 
 
-def test_a_key_that_stays_is_always_found_while_others_come_and_go() -> None:
-    m, done = Map[int, int](), gort.atomic.Bool()
+def test_a_key_that_stays_is_always_found_while_others_come_and_go(kind: Kind) -> None:
+    m, done = kind(), gort.atomic.Bool()
     m.store(0, 0)
 
     def churn(me: int) -> Callable[[], None]:
@@ -378,9 +387,9 @@ def test_a_key_that_stays_is_always_found_while_others_come_and_go() -> None:
     assert pairs(m) == {0: 0}
 
 
-def test_equality_may_park_and_the_map_goes_on_meanwhile() -> None:
+def test_equality_may_park_and_the_map_goes_on_meanwhile(kind: Kind) -> None:
     asked, answered = gort.Chan[int](), gort.Chan[int]()
-    m = Map[Key, str]()
+    m = kind()
     m.store(Key("slow", compared=lambda: (asked.send(0), answered.recv())), "slow")
     said: list[Any] = []
 
@@ -398,8 +407,8 @@ def test_equality_may_park_and_the_map_goes_on_meanwhile() -> None:
     assert [v for _, v in m.range()] == ["new"]
 
 
-def test_what_changed_while_keys_were_compared_is_looked_at_again() -> None:
-    m, turns = Map[Key, int](), []
+def test_what_changed_while_keys_were_compared_is_looked_at_again(kind: Kind) -> None:
+    m, turns = kind(), []
 
     def meddle() -> None:
         if not turns:
@@ -413,8 +422,8 @@ def test_what_changed_while_keys_were_compared_is_looked_at_again() -> None:
     assert sorted((k.name, v) for k, v in m.range()) == [("a", 1), ("b", 7)]
 
 
-def test_equality_of_a_value_may_change_the_value() -> None:
-    m = Map[str, Any]()
+def test_equality_of_a_value_may_change_the_value(kind: Kind) -> None:
+    m = kind()
 
     class Restless:
         def __eq__(self, other: object) -> bool:
@@ -431,7 +440,7 @@ def test_equality_of_a_value_may_change_the_value() -> None:
     assert m.load("k") == (None, False)
 
 
-def test_what_hash_and_equality_raise_is_raised_and_nothing_changes() -> None:
+def test_what_hash_and_equality_raise_is_raised_and_nothing_changes(kind: Kind) -> None:
     def fail() -> None:
         raise LookupError("compared")
 
@@ -439,7 +448,7 @@ def test_what_hash_and_equality_raise_is_raised_and_nothing_changes() -> None:
         def __hash__(self) -> int:
             raise LookupError("hashed")
 
-    m = Map[Any, Any]()
+    m = kind()
     bad = Key("bad", compared=fail)
     m.store(bad, 1)
     for call in (
@@ -462,8 +471,8 @@ def test_what_hash_and_equality_raise_is_raised_and_nothing_changes() -> None:
     assert [v for _, v in m.range()] == [1]
 
 
-def test_unhashable_keys_and_uncomparable_values_panic_as_in_go() -> None:
-    m = Map[Any, Any]()
+def test_unhashable_keys_and_uncomparable_values_panic_as_in_go(kind: Kind) -> None:
+    m = kind()
     for call in (
         lambda: m.load([]),
         lambda: m.store([], 1),
@@ -503,8 +512,8 @@ def test_misuse_is_an_exact_error() -> None:
         type(m.range())()
 
 
-def test_it_holds_one_reference_to_each_key_and_value() -> None:
-    m = Map[Any, Any]()
+def test_it_holds_one_reference_to_each_key_and_value(kind: Kind) -> None:
+    m = kind()
     key, value = Thing(), Thing()
     counts = sys.getrefcount(key), sys.getrefcount(value)
     m.store(key, value)
@@ -522,9 +531,9 @@ def test_it_holds_one_reference_to_each_key_and_value() -> None:
     assert (sys.getrefcount(key), sys.getrefcount(value)) == counts
 
 
-def test_cycles_through_it_are_collected(collected: Callable[[], None]) -> None:
+def test_cycles_through_it_are_collected(kind: Kind, collected: Callable[[], None]) -> None:
     thing = Thing()
-    thing.map = m = Map[Any, Any]()  # type: ignore[attr-defined]
+    thing.map = m = kind()  # type: ignore[attr-defined]
     m.store(thing, 1)
     m.store("v", thing)
     m.store("m", m)
@@ -537,8 +546,8 @@ def test_cycles_through_it_are_collected(collected: Callable[[], None]) -> None:
     assert [ref() for ref in gone] == [None, None]
 
 
-def test_collections_beside_changes_lose_nothing() -> None:
-    m, done = Map[int, list[int]](), gort.atomic.Bool()
+def test_collections_beside_changes_lose_nothing(kind: Kind) -> None:
+    m, done = kind(), gort.atomic.Bool()
 
     def change(me: int) -> Callable[[], None]:
         def body() -> None:
@@ -561,8 +570,8 @@ def test_collections_beside_changes_lose_nothing() -> None:
     assert pairs(m) == {}
 
 
-def test_a_destructor_may_use_the_map_it_was_in() -> None:
-    m, said = Map[str, Any](), []
+def test_a_destructor_may_use_the_map_it_was_in(kind: Kind) -> None:
+    m, said = kind(), []
 
     class Last:
         def __del__(self) -> None:
@@ -587,8 +596,8 @@ def test_maps_in_maps_end_without_deep_recursion() -> None:
     del outer, chain
 
 
-def test_a_range_keeps_the_map_alive_and_is_its_own_iterator() -> None:
-    m = Map[int, int]()
+def test_a_range_keeps_the_map_alive_and_is_its_own_iterator(kind: Kind) -> None:
+    m = kind()
     for n in range(5):
         m.store(n, n)
     r = m.range()
@@ -616,9 +625,9 @@ def test_several_may_draw_from_one_range_and_none_gets_what_another_got() -> Non
     assert sorted(got) == [*range(500)]
 
 
-def test_a_seeded_run_repeats_its_interleaving() -> None:
+def test_a_seeded_run_repeats_its_interleaving(kind: Kind) -> None:
     def body() -> list[Any]:
-        m, order = Map[int, int](), []
+        m, order = kind(), []
 
         def compete(me: int) -> None:
             for n in range(10):
