@@ -586,19 +586,24 @@ BOOST_AUTO_TEST_CASE(clear_beside_loads_and_stores) {
 // Go: internal/sync/hashtriemap_test.go TestConcurrentCache
 BOOST_AUTO_TEST_CASE(a_cache_of_weak_pointers_gives_the_same_object_as_long_as_it_lives) {
   constexpr int kKeys = 50, kEach = 200 * kRounds;
-  using Weak = std::shared_ptr<std::weak_ptr<int>>;   // comparable, as Go's weak.Pointer is
+  struct Weak {   // comparable when its object is gone, as Go's weak.Pointer is
+    int id;
+    std::weak_ptr<int> object;
+    bool operator==(const Weak& other) const { return id == other.id; }
+  };
+  std::atomic<int> ids{0};
   Map<int, Weak> map;
   auto get = [&](int key) {
-    Weak mine = std::make_shared<std::weak_ptr<int>>();
-    std::shared_ptr<int> fresh(new int(key), [&map, key, mine](int* gone) {
-      map.compare_and_delete(key, mine);
+    int id = ids++;
+    std::shared_ptr<int> fresh(new int(key), [&map, key, id](int* gone) {
+      map.compare_and_delete(key, {id, {}});
       delete gone;
     });
-    *mine = fresh;
+    Weak mine{id, fresh};
     for (;;) {
       auto [there, loaded] = map.load_or_store(key, mine);
       if (!loaded) return fresh;
-      if (std::shared_ptr<int> object = there->lock()) return object;
+      if (std::shared_ptr<int> object = there.object.lock()) return object;
       if (map.compare_and_swap(key, there, mine)) return fresh;
     }
   };
@@ -661,7 +666,7 @@ BOOST_AUTO_TEST_CASE(range_may_park_and_what_it_visits_stays_readable) {
   run([] {
     Map<int, Counted> map;
     for (int n = 0; n < 10; n++) map.store(n, Counted(n));
-    Chan<int> asked, answered;
+    Chan<int> asked(0), answered(0);
     WaitGroup wg;
     wg.go([&] {
       for (int n = 0; n < 10; n++) {
