@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import sys
 
+from . import _gort
 from ._defer import history
 from .errors import FatalError, GoExit, GortError, Panic
 
@@ -41,6 +42,10 @@ def panichook(goroutine: Goroutine, error: BaseException) -> None:
 
     The goroutine still runs. Called on it, so ``gort.current()`` is the same; may park. What it raises is ignored, with a message.
     """
+    if not isinstance(goroutine, _gort.Goroutine):
+        raise TypeError(f"panichook: goroutine must be a Goroutine, got {type(goroutine).__name__}")
+    if not isinstance(error, BaseException):
+        raise TypeError(f"panichook: error must be an exception, got {type(error).__name__}")
     if sys.stderr is None:  # a program without a console
         return
     import traceback  # costs more than all of gort; most programs never get here

@@ -282,14 +282,24 @@ class Report:
 
 
 class measure:  # noqa: N801  used like a function
-    """Context manager that measures waits: ``with contention.measure() as report: ...``. May be nested; ``max`` of a nested one is the outer's."""
+    """Context manager that measures waits: ``with contention.measure() as report: ...``. May be nested; ``max`` of a nested one is the outer's.
+
+    One object measures one block at a time: RuntimeError for a second ``with`` inside the first.
+    """
+
+    _report: Report | None = None  # None outside the block
 
     def __enter__(self) -> Report:
+        if self._report is not None:
+            raise RuntimeError("measure: it is measuring a block already; call measure() once for each")
+        report = self._report = Report()
         _gort._contention_start()
-        self._report = Report()
-        self._report._begin()
-        return self._report
+        report._begin()
+        return report
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
-        self._report._end()
+        report, self._report = self._report, None
+        if report is None:
+            raise RuntimeError("measure: __exit__ without __enter__")
+        report._end()
         _gort._contention_stop()

@@ -27,6 +27,8 @@ class Deadlock(FatalError):
     """
 
     def __init__(self, message: str = "all goroutines are asleep - deadlock!", goroutines: str = "") -> None:
+        if not isinstance(goroutines, str):
+            raise TypeError(f"Deadlock: goroutines must be a str, got {type(goroutines).__name__}")
         super().__init__(message)
         self.goroutines = goroutines
         shown = goroutines.split("\n\n", 100)

@@ -517,24 +517,37 @@ class measure:  # noqa: N801  used like a function
 
     ``m.stats`` is the Stats of the block: up to now inside it, of all of it afterwards. Besides the counters it has ``latency`` and
     ``metrics["steal_overhead"]``; they cost a clock read for each wake, run and search. May be nested.
+    One object measures one block at a time: RuntimeError for a second ``with`` inside the first, and for ``stats`` before it.
     """
 
+    _inside = False
+    _before: Stats | None = None
+    _final: Stats | None = None
+
     def __enter__(self) -> measure:
+        if self._inside:
+            raise RuntimeError("measure: it is measuring a block already; call measure() once for each")
+        self._inside = True
         _gort._latency_start()
         self._before = stats()
-        self._final: Stats | None = None
+        self._final = None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        if not self._inside:
+            raise RuntimeError("measure: __exit__ without __enter__")
+        self._inside = False
         self._final = self.stats
         _gort._latency_stop()
 
     @property
     def stats(self) -> Stats:
+        if self._before is None:
+            raise RuntimeError("measure: nothing is measured yet; use it in a with statement")
         return self._final if self._final is not None else stats() - self._before
 
     def __repr__(self) -> str:
-        return f"<measure {self.stats!r}>"
+        return "<measure of nothing yet>" if self._before is None else f"<measure {self.stats!r}>"
 
 
 # ---------------------------------------------------------------- Go's lines

@@ -13,7 +13,7 @@ import datetime
 import math
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 from .._checks import MOST, closed, done_of, error_of, function_of, real, seconds, whole
 from .._final import Final
@@ -89,16 +89,16 @@ class Limiter(Final):
     def _reserve_n(self, now: int, n: int, longest: int = _FOR_EVER) -> Reservation:
         with self._lock:
             if self._rate == _INF:
-                return Reservation(self, True, n, now, 0.0)
+                return Reservation._made(self, True, n, now, 0.0)
             tokens = self._advance(now) - n
             delay = _duration(-tokens, self._rate) if tokens < 0 else 0
             if n > self._burst or delay > longest:
-                return Reservation(self, False, 0, _NEVER, self._rate)
+                return Reservation._made(self, False, 0, _NEVER, self._rate)
             act = now + delay
             self._last = now
             self._tokens = tokens
             self._last_event = act
-            return Reservation(self, True, n, act, self._rate)
+            return Reservation._made(self, True, n, act, self._rate)
 
     def wait(self, n: int = 1, ctx: Context | None = None) -> None:
         """Take n tokens; parks until they are there.
@@ -171,12 +171,18 @@ class Reservation(Final):
 
     __slots__ = ("_act", "_limiter", "_ok", "_rate", "_tokens")
 
-    def __init__(self, limiter: Limiter, ok: bool, tokens: int, act: int, rate: float) -> None:
+    def __new__(cls, *_: object, **__: object) -> NoReturn:
+        raise TypeError("cannot create 'gort.Reservation' instances: Limiter.reserve() makes them")
+
+    @classmethod
+    def _made(cls, limiter: Limiter, ok: bool, tokens: int, act: int, rate: float) -> Reservation:
+        self: Reservation = object.__new__(cls)
         self._limiter = limiter
         self._ok = ok
         self._tokens = tokens
         self._act = act
         self._rate = rate  # the limiter's at that time
+        return self
 
     @property
     def ok(self) -> bool:
