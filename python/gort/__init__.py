@@ -11,6 +11,7 @@ from . import _gort, _settings
 from ._build import get_cmake_dir, get_include
 from ._gort import (
     Chan,
+    ChanStats,
     Cond,
     Goroutine,
     Map,
@@ -58,7 +59,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _C_API = _gort._C_API  # PyCapsule_Import("gort._C_API"): gort/python/c_api.h
 __all__ = [
-    "Chan", "Cond", "Deadlock", "Executor", "FatalError", "GoExit", "Goroutine", "GortError", "Group", "Limiter", "Map", "Mutex", "Once", "Panic",
+    "Chan", "ChanStats", "Cond", "Deadlock", "Executor", "FatalError", "GoExit", "Goroutine", "GortError", "Group", "Limiter", "Map", "Mutex",
+    "Once", "Panic",
     "PanicError", "Pool", "RWMutex", "Selected", "Semaphore", "SingleFlight", "Ticker", "Timer", "WaitGroup", "WorkerPool", "after",
     "after_func", "aio", "atomic", "contention", "context", "current", "defer", "func", "gc", "get_cmake_dir", "get_include", "go", "go_native",
     "goexit", "gomaxprocs", "gosched", "heap", "lock_os_thread", "nil_chan", "num_cpu", "num_goroutine", "panic", "panichook", "recover",

@@ -19,6 +19,8 @@ PyTypeObject* chan_type = nullptr;
 
 namespace {
 
+PyTypeObject* stats_type = nullptr;
+
 constexpr int64_t kMaxCapacity = int64_t(1) << 44;   // of 8-byte elements: what Channel::make allows
 
 struct Dtype {
@@ -444,6 +446,25 @@ PyObject* get_dtype(PyObject* self, void*) {
   return PyUnicode_FromString(name);
 }
 
+PyObject* chan_stats(PyObject* self, PyObject*) {
+  ChanObject* ch = as_chan(self);
+  if (!operation()) return nullptr;
+  Channel::Stats stats = ch->channel ? ch->channel->stats() : Channel::Stats{};
+  if (ch->timer) stats.high_water = 0;   // as len
+  PyObject* result = PyStructSequence_New(stats_type);
+  if (!result) return nullptr;
+  PyObject* values[] = {PyLong_FromUnsignedLongLong(stats.sent), PyLong_FromUnsignedLongLong(stats.received),
+                        PyFloat_FromDouble(double(stats.blocked) / 1e9), PyLong_FromSize_t(stats.high_water)};
+  bool made = true;
+  for (Py_ssize_t i = 0; i < 4; i++) {
+    made = made && values[i];
+    PyStructSequence_SET_ITEM(result, i, values[i]);
+  }
+  if (made) return result;
+  Py_DECREF(result);
+  return nullptr;
+}
+
 PyObject* chan_repr(PyObject* self) {
   ChanObject* ch = as_chan(self);
   if (!ch->channel) return PyUnicode_FromString("<Chan nil>");
@@ -479,6 +500,12 @@ PyMethodDef methods[] = {
     {"close", chan_close, METH_NOARGS,
      "close()\n--\n\nSay that nothing more will be sent. Buffered values can still be received.\n\n"
      "Waiting receivers get the zero value, waiting senders PanicError. PanicError if it is closed already or nil."},
+    {"stats", chan_stats, METH_NOARGS,
+     "stats()\n--\n\nWhat the channel has done since it was made, as ChanStats(sends, receives, blocked, high_water). Does not park.\n\n"
+     "sends and receives: values that went in and came out. blocked: seconds that those who sent and received have waited, all together, a\n"
+     "select's wait counted for the channel that ended it; taken from a clock that moves every 10 ms at the latest, so it is right for many waits\n"
+     "or long ones. high_water: the most values that the buffer ever held. Of a timer's channel, values that stop or reset took back count as\n"
+     "received. Of the nil channel all is 0."},
     {"sender", chan_sender, METH_NOARGS, "sender()\n--\n\nThe same channel, send-only."},
     {"receiver", chan_receiver, METH_NOARGS, "receiver()\n--\n\nThe same channel, receive-only."},
     {"__enter__", chan_enter, METH_NOARGS, nullptr},
@@ -582,7 +609,16 @@ ChanObject* new_timer_chan(Ref<TimerChannel> timer) {
   return ch;
 }
 
+PyStructSequence_Field stats_fields[] = {{"sends", "values sent"},
+                                         {"receives", "values received"},
+                                         {"blocked", "seconds that senders and receivers have waited"},
+                                         {"high_water", "the most values that the buffer ever held"},
+                                         {nullptr, nullptr}};
+PyStructSequence_Desc stats_description = {"gort.ChanStats", "What a Chan has done: Chan.stats().", stats_fields, 4};
+
 bool add_chan_type(PyObject* module) {
+  stats_type = PyStructSequence_NewType(&stats_description);
+  if (!stats_type || PyModule_AddObjectRef(module, "ChanStats", reinterpret_cast<PyObject*>(stats_type)) < 0) return false;
   chan_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   if (!chan_type || PyModule_AddType(module, chan_type) < 0) return false;
   ChanObject* nil = new_chan(nullptr, Kind::Object);

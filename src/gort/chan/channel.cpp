@@ -6,6 +6,7 @@
 #include <new>
 
 #include "gort/base/errors.h"
+#include "gort/chan/blocked_time.h"
 #include "gort/sched/machine.h"
 #include "gort/sched/world.h"
 
@@ -73,7 +74,9 @@ Outcome Channel::send_wait(const void* element, Nanos deadline) {
   w.channel = this;
   w.is_send = true;
   senders_.push(&w);
+  Nanos began = wait_begins();
   Outcome outcome = park(&lock_, {.reason = WaitReason::ChanSend, .on = this, .deadline = deadline});
+  wait_ended(began);
   if (outcome == Outcome::Fired) [[likely]] {
     if (!w.ok) throw_closed();
     return outcome;
@@ -123,7 +126,9 @@ Received Channel::recv_wait(void* element, Nanos deadline) {
   w.element = element;
   w.channel = this;
   receivers_.push(&w);
+  Nanos began = wait_begins();
   Outcome outcome = park(&lock_, {.reason = WaitReason::ChanReceive, .on = this, .deadline = deadline});
+  wait_ended(began);
   if (outcome == Outcome::Fired) [[likely]] return {outcome, w.ok};
   lock_.lock();
   receivers_.remove(&w);
@@ -177,6 +182,18 @@ void Channel::close() {
 
 // --- looking
 
+Channel::Stats Channel::stats() {
+  lock_.lock();
+  Stats stats{sent_, sent_ - count_.load(std::memory_order_relaxed), blocked_.load(std::memory_order_relaxed), high_water_};
+  lock_.unlock();
+  return stats;
+}
+
+void Channel::add_blocked(Nanos began, Nanos ended) {
+  if (ended == 0) ended = nanotime();
+  if (ended > began) blocked_.fetch_add(ended - began, std::memory_order_relaxed);
+}
+
 size_t Channel::waiting_senders() {
   lock_.lock();
   size_t n = senders_.size();
@@ -198,6 +215,7 @@ void Channel::verify() {
   const char* broken = nullptr;
   if (count > capacity_) broken = "count_ <= capacity_";
   if (capacity_ > 0 && (recv_index_ + count) % capacity_ != send_index_) broken = "send_index_ == recv_index_ + count_";
+  if (count > high_water_) broken = "count_ <= high_water_";
   if (closed && !(senders_.empty() && receivers_.empty())) broken = "closed_: both queues are empty";
   lock_.unlock();
   if (!broken) return;

@@ -13,12 +13,13 @@
 // receivers. A value goes straight from the party that comes to the one that waits (no barging); the waiter finds it in its own
 // variable when it wakes. Closing wakes everybody.
 //
-// Invariants, all under lock_ (verify() asserts 1 and 4):
+// Invariants, all under lock_ (verify() asserts 1, 4 and 5):
 //  1. count_ <= capacity_; send_index_ == recv_index_ + count_ modulo capacity_; the slots between are owned by the channel.
 //  2. capacity_ > 0: a live receiver waits only if count_ == 0, a live sender only if count_ == capacity_. "Live": its wait may
 //     still be claimed; those that gave up or fired elsewhere may linger until they take themselves out.
 //  3. capacity_ == 0: live senders and receivers wait together only if all of one kind are arms of one select.
 //  4. closed_: both queues are empty, and closed_ never goes back.
+//  5. What was sent and not received is in the buffer: received == sent_ - count_, so nobody counts receives. count_ <= high_water_.
 //
 // An element that is not sent stays the caller's: a send that throws or returns another outcome than Fired has not touched it.
 // A wait that ended otherwise (deadline, Ctrl-C, end of the run) has taken nothing and left nothing behind; if a partner was
@@ -77,11 +78,16 @@ class alignas(16) Channel {
   bool closed() const { return closed_.load(std::memory_order_acquire); }
   const ElementType& type() const { return *type_; }
 
-  // Values that passed: sent counts completed sends, received completed receives of values (not of "closed").
+  // stats: what has happened since the channel was made, all of one instant. Takes the lock, does not park.
   struct Stats {
-    uint64_t sent, received;
+    uint64_t sent;      // completed sends
+    uint64_t received;  // completed receives of values (not of "closed")
+    Nanos blocked;      // how long sends and receives have waited, all together; a select's wait counts for the channel that ended it. Waits
+                        // are timed by a clock that costs a load and stands still for up to 10 ms: of one short wait it says nothing, of many
+                        // the right sum. Waits that still go on are not in it.
+    size_t high_water;  // the most values that the buffer ever held
   };
-  Stats stats() const { return {sent_.load(std::memory_order_relaxed), received_.load(std::memory_order_relaxed)}; }
+  Stats stats();
 
   // for_each_buffered calls visit(void* element) on each value in the buffer, oldest first; for_each_waiting_sender on the
   // value that each parked sender offers (owned by that sender). Under the lock: visit does nothing that may wait or call back.
@@ -142,9 +148,10 @@ class alignas(16) Channel {
   Outcome send_wait(const void* element, Nanos deadline);
   Received recv_wait(void* element, Nanos deadline);
 
-  static void count_up(std::atomic<uint64_t>& counter) {  // under lock_; atomic for readers only
-    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  }
+  // A wait's beginning and its end, for Stats::blocked: blocked_time.h. No lock is held at its end.
+  static Nanos wait_begins();
+  void wait_ended(Nanos began);
+  [[gnu::cold]] void add_blocked(Nanos began, Nanos ended);
 
   SpinLock lock_{LockRank::Channel};  // guards all below that changes, except references_
   std::atomic<bool> closed_{false};
@@ -158,8 +165,9 @@ class alignas(16) Channel {
   size_t recv_index_ = 0;
   WaitQueue senders_;
   WaitQueue receivers_;
-  std::atomic<uint64_t> sent_{0};
-  std::atomic<uint64_t> received_{0};
+  uint64_t sent_ = 0;
+  size_t high_water_ = 0;
+  std::atomic<Nanos> blocked_{0};  // the one that lock_ does not guard
   std::atomic<const char*> name_{nullptr};
 };
 
@@ -170,8 +178,7 @@ class alignas(16) Channel {
       if (w->element) move_element(w->element, element, size_);
       w->ok = true;
       wake = w->g;
-      count_up(sent_);
-      count_up(received_);
+      sent_++;
       return Attempt::Done;
     }
   }
@@ -179,8 +186,9 @@ class alignas(16) Channel {
   if (count == capacity_) return Attempt::Blocked;
   move_element(slot(send_index_), element, size_);
   if (++send_index_ == capacity_) send_index_ = 0;
-  set_count(count + 1);
-  count_up(sent_);
+  set_count(++count);
+  if (count > high_water_) [[unlikely]] high_water_ = count;
+  sent_++;
   return Attempt::Done;
 }
 
@@ -196,11 +204,10 @@ class alignas(16) Channel {
       send_index_ = recv_index_;
       w->ok = true;
       wake = w->g;
-      count_up(sent_);
+      sent_++;
     } else {
       set_count(count - 1);
     }
-    count_up(received_);
     return Attempt::Done;
   }
   if (closed_.load(std::memory_order_relaxed)) {
@@ -211,8 +218,7 @@ class alignas(16) Channel {
     if (element) move_element(element, w->element, size_);
     w->ok = true;
     wake = w->g;
-    count_up(sent_);
-    count_up(received_);
+    sent_++;
     return Attempt::Done;
   }
   return Attempt::Blocked;

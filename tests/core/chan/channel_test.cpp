@@ -12,6 +12,7 @@
 #include "gort/base/errors.h"
 #include "gort/base/random.h"
 #include "gort/chan/channel.h"
+#include "gort/chan/select.h"
 #include "gort/sched/go.h"
 #include "gort/sync/wait_group.h"
 #include "../waiting.h"
@@ -349,6 +350,36 @@ BOOST_AUTO_TEST_CASE(stats_count_values_that_passed) {
     while (ch->recv(&v).ok) {}
     BOOST_TEST(ch->stats().sent == 4u);
     BOOST_TEST(ch->stats().received == 4u);
+    BOOST_TEST(ch->stats().high_water == 2u);
+    ch->verify();
+  });
+}
+
+BOOST_AUTO_TEST_CASE(stats_tell_how_long_sends_receives_and_selects_have_waited) {
+  run([] {
+    ChannelRef ch = make_ints(0), other = make_ints(0);
+    // Whether ch counts most of the 50 ms that `wait` waits at least. The clock that it goes by may be late once, on a machine that stands still.
+    auto counts = [&](auto wait, auto wake) {
+      for (int i = 0; i < 20; i++) {
+        Nanos before = ch->stats().blocked;
+        WaitGroup wg;
+        wg.add(1);
+        go([&] { wait(), wg.done(); });
+        while (ch->waiting_receivers() + ch->waiting_senders() == 0) yield();
+        (void)sleep_until(deadline_after(50 * kMillisecond));
+        wake();
+        wg.wait();
+        if (ch->stats().blocked - before >= 30 * kMillisecond) return true;
+      }
+      return false;
+    };
+    int64_t v;
+    SelectCase arms[] = {{other.get(), SelectCase::Recv, &v}, {ch.get(), SelectCase::Recv, &v}};
+    BOOST_TEST(counts([&] { take(ch); }, [&] { put(ch, 1); }));
+    BOOST_TEST(counts([&] { put(ch, 1); }, [&] { take(ch); }));
+    BOOST_TEST(counts([&] { (void)select(arms, 2, false); }, [&] { put(ch, 1); }));
+    BOOST_TEST(counts([&] { (void)ch->recv(&v, deadline_after(50 * kMillisecond)); }, [] {}));
+    BOOST_TEST(other->stats().blocked == 0);
   });
 }
 
