@@ -2,8 +2,7 @@
 //
 //   TimerChan timeout = after(2 * kSecond);
 //   int64_t v;
-//   SelectCase cases[] = {{results.ref().get(), SelectCase::Recv, &v}, timeout.receive()};
-//   if (select(cases, 2, false).index == 1) give_up();
+//   if (select(recv(results, &v), recv(timeout)) == 1) give_up();   // chan/typed_select.h
 //
 //   Ticker ticker(kSecond);
 //   for (;;) redraw(ticker.c().recv());

@@ -26,6 +26,49 @@
 
 namespace gort {
 
+namespace detail {
+
+// A value on its way out: its bytes belong to the channel once it was sent, and are destroyed here otherwise.
+template <class T>
+class Outgoing {
+ public:
+  explicit Outgoing(T&& value) { new (storage_) T(std::move(value)); }
+  ~Outgoing() {
+    if (!gone_) std::launder(reinterpret_cast<T*>(storage_))->~T();
+  }
+  Outgoing(const Outgoing&) = delete;
+  Outgoing& operator=(const Outgoing&) = delete;
+
+  void* bytes() { return storage_; }
+  Outcome settle(Outcome outcome) {
+    gone_ = outcome == Outcome::Fired;
+    return outcome;
+  }
+
+ private:
+  alignas(T) unsigned char storage_[sizeof(T)];
+  bool gone_ = false;
+};
+
+// Room for a value on its way in; only take makes it an object. REQUIRES for take: a value was received.
+template <class T>
+class Incoming {
+ public:
+  void* bytes() { return storage_; }
+  T take() {
+    struct Guard {
+      T* object;
+      ~Guard() { object->~T(); }
+    } guard{std::launder(reinterpret_cast<T*>(storage_))};
+    return std::move(*guard.object);
+  }
+
+ private:
+  alignas(T) unsigned char storage_[sizeof(T)];
+};
+
+}  // namespace detail
+
 template <class T>
 class Chan {
  public:
@@ -91,6 +134,7 @@ class Chan {
   }
   int64_t len() const { return channel_ ? channel_->length() : 0; }
   int64_t cap() const { return channel_ ? channel_->capacity() : 0; }
+  Channel::Stats stats() const { return channel_ ? channel_->stats() : Channel::Stats{}; }
   const ChannelRef& ref() const { return channel_; }
   explicit operator bool() const { return bool(channel_); }  // false: nil
   bool operator==(const Chan&) const = default;
@@ -117,39 +161,8 @@ class Chan {
   std::default_sentinel_t end() const { return {}; }
 
  private:
-  // A value on its way out: its bytes belong to the channel once it was sent, and are destroyed here otherwise.
-  class Outgoing {
-   public:
-    explicit Outgoing(T&& value) { new (storage_) T(std::move(value)); }
-    ~Outgoing() {
-      if (!gone_) std::launder(reinterpret_cast<T*>(storage_))->~T();
-    }
-    void* bytes() { return storage_; }
-    Outcome settle(Outcome outcome) {
-      gone_ = outcome == Outcome::Fired;
-      return outcome;
-    }
-
-   private:
-    alignas(T) unsigned char storage_[sizeof(T)];
-    bool gone_ = false;
-  };
-
-  // Room for a value on its way in; only take makes it an object. REQUIRES for take: a value was received.
-  class Incoming {
-   public:
-    void* bytes() { return storage_; }
-    T take() {
-      struct Guard {
-        T* object;
-        ~Guard() { object->~T(); }
-      } guard{std::launder(reinterpret_cast<T*>(storage_))};
-      return std::move(*guard.object);
-    }
-
-   private:
-    alignas(T) unsigned char storage_[sizeof(T)];
-  };
+  using Outgoing = detail::Outgoing<T>;
+  using Incoming = detail::Incoming<T>;
 
   Received receive(Incoming& in, Nanos deadline) const {
     if (!channel_) return {nil_recv(deadline), false};

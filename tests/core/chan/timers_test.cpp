@@ -11,6 +11,7 @@
 #include "gort/base/random.h"
 #include "gort/chan/timers.h"
 #include "gort/chan/typed_channel.h"
+#include "gort/chan/typed_select.h"
 #include "gort/sched/go.h"
 #include "gort/sched/procs.h"
 #include "gort/sync/wait_group.h"
@@ -347,8 +348,7 @@ BOOST_AUTO_TEST_CASE(a_timeout_a_select_holds_nobody_up_beside_thousands_of_slee
     while (got < n) {
       TimerChan timeout = after(kHour);
       int v;
-      SelectCase arms[] = {{work.ref().get(), SelectCase::Recv, &v}, timeout.receive()};
-      if (select(arms, 2, false).index == 0) got++; else late++;
+      if (select(recv(work, &v), recv(timeout)) == 0) got++; else late++;
     }
     sleepers.wait();
     BOOST_TEST(late == 0);
