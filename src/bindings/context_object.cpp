@@ -55,17 +55,18 @@ ContextObject* as_context(PyObject* self) { return reinterpret_cast<ContextObjec
 
 struct RaisedInPython {};   // thrown through the core with a Python exception set
 
-// As Go: a str is itself, what has a text of its own shows it, anything else shows its type.
+// As Go: a str is itself, what has a text of its own shows it, anything else shows its type. Lone surrogates, which UTF-8 cannot hold, are escaped.
 std::string text_of(const void* element) {
   PyObject* object = *static_cast<PyObject* const*>(element);
   if (object == Py_None) return "<nil>";
   bool has_text = PyUnicode_Check(object) || Py_TYPE(object)->tp_str != PyBaseObject_Type.tp_str;
   if (!has_text) return Py_TYPE(object)->tp_name;
   PyObject* text = PyObject_Str(object);
-  const char* bytes = text ? PyUnicode_AsUTF8(text) : nullptr;
-  std::string result = bytes ? bytes : "";
+  PyObject* bytes = text ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace") : nullptr;
   Py_XDECREF(text);
   if (!bytes) throw RaisedInPython();
+  std::string result = PyBytes_AS_STRING(bytes);
+  Py_DECREF(bytes);
   return result;
 }
 

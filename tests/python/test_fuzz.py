@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import gort
-from gort import contention, sched, sync
+from gort import contention, context, sched, sync
 
 PROGRAM = Path(__file__).with_name("fuzz_program.py")
 CALLS_OF_A_PROCESS = 1000
@@ -96,3 +96,8 @@ def test_the_stats_and_the_repr_of_a_measurement_that_had_not_begun_said_attribu
         sched.measure().stats  # noqa: B018
     assert str(error.value) == "measure: nothing is measured yet; use it in a with statement"
     assert repr(sched.measure()) == "<measure of nothing yet>"
+
+
+def test_a_context_with_a_lone_surrogate_had_no_text():
+    ctx = context.with_value(context.background(), "\ud800", "\udfff")
+    assert str(ctx) == "context.Background.WithValue(\\ud800, \\udfff)"
