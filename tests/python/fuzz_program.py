@@ -328,7 +328,7 @@ class Fuzz:
         return Function(call.__name__, call)
 
     def under_a_lock(self, *_: Any, **__: Any) -> None:
-        lock = self.random.choice([o for o in self.objects if hasattr(type(o), "unlock")])
+        lock = self.random.choice([gort.Mutex(), *[o for o in self.objects if hasattr(type(o), "unlock")]])
         lock.lock()
         try:
             self.one()
@@ -347,7 +347,7 @@ class Fuzz:
 
     def selecting(self, *_: Any, **__: Any) -> None:
         rnd = self.random
-        channels = [o for o in self.objects if isinstance(o, gort.Chan)]
+        channels = [gort.nil_chan, *[o for o in self.objects if isinstance(o, gort.Chan)]]
         cases = [rnd.choice([None, ch, gort.recv(ch), gort.send(ch, self.value_for("v"))]) for ch in rnd.choices(channels, k=rnd.randint(1, 20))]
         gort.select(*cases, **rnd.choice([{}, {"default": True}, {"timeout": 0}, {"timeout": 0.001}]))
 
