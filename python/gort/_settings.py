@@ -9,6 +9,7 @@
     ``schedtrace=N``: Go's line about the scheduler on standard error every N milliseconds while there are goroutines
     (``gort.sched.trace``); ``scheddetail=1``: with a line for each P, M and G. ``latency=1``: ``gort.sched.stats().latency`` is measured all the
     time.
+    ``lockcheck=1``: faults in the use of locks are warned of (``gort.sync.check``).
     ``containermaxprocs=0``: the default of GOMAXPROCS is the number of CPUs of the process, whatever the quota of its control group;
     ``updatemaxprocs=0``: it does not change when those do.
     ``sigquit=1``: SIGQUIT prints every goroutine and ends the process with status 2, as Go's does (``gort.signal.dump_on``).
@@ -71,9 +72,17 @@ class _Cpus:
         return use
 
 
+def _check_locks(on: int) -> None:
+    if on:
+        from .sync import check
+
+        check()
+
+
 _DEBUG = {
     "containermaxprocs": _number("containermaxprocs", 0, 1, _Cpus.set("container")),
     "latency": _number("latency", 0, 1, lambda on: _gort._latency_start() if on else None),
+    "lockcheck": _number("lockcheck", 0, 1, _check_locks),
     "rawswap": _number("rawswap", 0, 1, lambda on: None if on else _gort._use_public_swap()),
     "scheddetail": _number("scheddetail", 0, 1, _Trace.set("detail")),
     "schedtrace": _number("schedtrace", 0, 10**9, _Trace.set("period")),

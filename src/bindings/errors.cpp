@@ -7,6 +7,7 @@
 #include "dump.h"
 #include "gort/base/errors.h"
 #include "gort/python/extension.h"
+#include "lock_check.h"
 #include "python_lane.h"
 #include "run.h"
 
@@ -64,12 +65,14 @@ std::atomic<PyObject*> prepared_dump{nullptr};   // owned by whoever takes it ou
 }
 
 void prepare_deadlock() {
+  find_faults_of_deadlock();
   PyObject* dump = dump_goroutines(true);
   if (!dump) PyErr_Clear();
   Py_XDECREF(prepared_dump.exchange(dump));
 }
 
 void raise_deadlock() {
+  report_faults_of_deadlock();
   PyObject* dump = prepared_dump.exchange(nullptr);
   if (!dump && !(dump = dump_goroutines())) return;
   PyObject* error = PyObject_CallFunction(Deadlock, "sO", "all goroutines are asleep - deadlock!", dump);

@@ -41,12 +41,6 @@ py::list contention_rows() {
   return rows;
 }
 
-py::tuple python_frame(const observe::Place& place) {
-  auto* code = reinterpret_cast<PyCodeObject*>(place.where);
-  return py::make_tuple(py::reinterpret_borrow<py::object>(code->co_qualname), py::reinterpret_borrow<py::object>(code->co_filename),
-                        PyCode_Addr2Line(code, int(place.offset)));
-}
-
 // What has no name is known by where it is in its file.
 py::tuple native_frame(const observe::Place& place) {
   observe::NativeFrame frame = observe::describe_native(place);
@@ -62,7 +56,15 @@ py::tuple contention_stack(observe::StackId id) {
   const observe::CallStack* stack = stacks ? stacks->find(id) : nullptr;
   py::list frames;
   if (stack) {
-    for (const observe::Place& place : stack->places()) frames.append(stack->kind() == &python_stack ? python_frame(place) : native_frame(place));
+    for (const observe::Place& place : stack->places()) {
+      if (stack->kind() != &python_stack) {
+        frames.append(native_frame(place));
+        continue;
+      }
+      auto frame = py::reinterpret_steal<py::object>(python_frame(place));
+      if (!frame) throw py::error_already_set();
+      frames.append(frame);
+    }
   }
   return py::tuple(frames);
 }

@@ -11,6 +11,7 @@ bool register_all(PyObject* module) {
          register_gc(module) &&
          register_sched(module) &&
          register_observe(module) &&
+         register_lock_check(module) &&
          register_extension(module) &&
          register_layout(module);
 }

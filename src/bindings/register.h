@@ -13,6 +13,7 @@ bool register_heap(PyObject* module);
 bool register_gc(PyObject* module);
 bool register_sched(PyObject* module);
 bool register_observe(PyObject* module);
+bool register_lock_check(PyObject* module);
 bool register_extension(PyObject* module);
 bool register_layout(PyObject* module);
 

@@ -17,6 +17,7 @@
 #include "gort/sched/preempt.h"
 #include "gort/sched/run_group.h"
 #include "gort/signal/signals.h"
+#include "lock_check.h"
 #include "signal_module.h"
 #include "without_gil.h"
 
@@ -525,6 +526,7 @@ PyObject* forked_child(PyObject*, PyObject*) {
   after_fork_in_child();
   forget_starter();
   forget_signals();
+  lock_check_after_fork_in_child();
   if (Runtime::get().main()) Runtime::get().start_sysmon();   // goroutine 1 forked, and its run goes on
   else {
     current_run = nullptr;

@@ -2,6 +2,7 @@
 #include "arguments.h"
 #include "errors.h"
 #include "gort/sync/cond.h"
+#include "lock_check.h"
 #include "python_lane.h"
 #include "sync_objects.h"
 
@@ -63,9 +64,16 @@ void cond_dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
+CheckedLock checked(PyObject* lock) {
+  if (Py_TYPE(lock) == mutex_type) return {lock, "Mutex", observe::Hold::Exclusive};
+  if (Py_TYPE(lock) == rwmutex_type) return {lock, "RWMutex", observe::Hold::Exclusive};
+  return {as_rlocker(lock)->rwmutex, "RWMutex", observe::Hold::Shared};
+}
+
 bool unlock_of(CondObject* cond) {
   PyObject* lock = cond->lock;
   if (is_ours(lock)) {
+    if (checks_locks()) [[unlikely]] lock_released(checked(lock));
     try {
       if (Py_TYPE(lock) == mutex_type) {
         MutexObject::of(lock).note_holder(0);
@@ -87,19 +95,31 @@ bool unlock_of(CondObject* cond) {
   return result != nullptr;
 }
 
+// Of all outcomes but Deadlock it returns holding the lock.
+template <class Try, class Lock>
+Outcome for_sure(PyObject* lock, Try try_lock, Lock lock_for_sure) {
+  if (!checks_locks()) [[likely]] return lock_for_sure();
+  Outcome outcome = wait_checked(checked(lock), try_lock, lock_for_sure);
+  if (outcome != Outcome::Deadlock) lock_taken(checked(lock));
+  return outcome;
+}
+
 template <class Lock>
-Outcome lock_for_sure(Lock& lock) {
-  Outcome outcome = lock.lock_for_sure();
-  if (outcome != Outcome::Deadlock) note_holder(lock);   // of the others it returns holding it
+Outcome lock_for_sure(PyObject* object, Lock& lock) {
+  Outcome outcome = for_sure(object, [&] { return lock.try_lock(); }, [&] { return lock.lock_for_sure(); });
+  if (outcome != Outcome::Deadlock) note_holder(lock);
   return outcome;
 }
 
 // Fired, or the first outcome that was not obeyed. Pending: a foreign lock failed, exception set.
 Outcome lock_of(CondObject* cond) {
   PyObject* lock = cond->lock;
-  if (Py_TYPE(lock) == mutex_type) return lock_for_sure(MutexObject::of(lock));
-  if (Py_TYPE(lock) == rwmutex_type) return lock_for_sure(RWMutexObject::of(lock));
-  if (Py_TYPE(lock) == rlocker_type) return read_side(lock).lock_shared_for_sure();
+  if (Py_TYPE(lock) == mutex_type) return lock_for_sure(lock, MutexObject::of(lock));
+  if (Py_TYPE(lock) == rwmutex_type) return lock_for_sure(lock, RWMutexObject::of(lock));
+  if (Py_TYPE(lock) == rlocker_type) {
+    RWMutex& rwmutex = read_side(lock);
+    return for_sure(lock, [&] { return rwmutex.try_lock_shared(); }, [&] { return rwmutex.lock_shared_for_sure(); });
+  }
   PyObject* result = PyObject_CallMethod(lock, "lock", nullptr);
   if (!result) return Outcome::Pending;
   Py_DECREF(result);
@@ -109,6 +129,7 @@ Outcome lock_of(CondObject* cond) {
 // Parks. The lock is held on return, also with an exception.
 bool wait_once(CondObject* cond) {
   if (!machine_to_wait()) return false;
+  if (checks_locks() && is_ours(cond->lock) && !may_lock(checked(cond->lock), true)) [[unlikely]] return false;
   NotifyList::Place place;
   cond->list.add(place);
   if (!unlock_of(cond)) return false;

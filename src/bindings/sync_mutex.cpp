@@ -3,6 +3,7 @@
 #include "awaitables.h"
 #include "errors.h"
 #include "gort/sync/mutex.h"
+#include "lock_check.h"
 #include "python_lane.h"
 #include "sync_objects.h"
 
@@ -14,10 +15,19 @@ namespace {
 
 PyTypeObject* mutex_state_type = nullptr;
 
+CheckedLock checked(PyObject* self) { return {self, "Mutex", observe::Hold::Exclusive}; }
+
 // Parks.
 bool lock(PyObject* self) {
   if (!machine_to_wait()) [[unlikely]] return false;
-  Outcome outcome = MutexObject::of(self).lock_until();
+  Outcome outcome;
+  if (checks_locks()) [[unlikely]] {
+    Mutex& mutex = MutexObject::of(self);
+    outcome = checked_lock(checked(self), [&] { return mutex.try_lock(); }, [&] { return mutex.lock_until(); });
+    if (outcome == Outcome::Pending) return false;
+  } else {
+    outcome = MutexObject::of(self).lock_until();
+  }
   if (outcome != Outcome::Fired) [[unlikely]] {
     raise_outcome(outcome);
     return false;
@@ -38,6 +48,7 @@ PyObject* mutex_try_lock(PyObject* self, PyObject*) {
   if (!operation()) return nullptr;
   bool taken = MutexObject::of(self).try_lock();
   if (taken) note_holder(MutexObject::of(self));
+  if (taken && checks_locks()) [[unlikely]] lock_taken(checked(self));
   return PyBool_FromLong(taken);
 }
 
@@ -45,6 +56,7 @@ PyObject* mutex_try_lock(PyObject* self, PyObject*) {
 PyObject* mutex_unlock(PyObject* self, PyObject*) {
   if (!operation()) [[unlikely]] return nullptr;
   MutexObject::of(self).note_holder(0);
+  if (checks_locks()) [[unlikely]] lock_released(checked(self));
   try {
     MutexObject::of(self).unlock();
   } catch (...) {
@@ -57,6 +69,11 @@ PyObject* mutex_exit(PyObject* self, PyObject* const*, Py_ssize_t) { return mute
 
 PyObject* mutex_alock(PyObject* self, PyObject*) { return awaited("_lock", self); }
 PyObject* mutex_aenter(PyObject* self, PyObject*) { return awaited("_enter", self); }
+
+void mutex_destroy(PyObject* self) {
+  if (checks_locks()) [[unlikely]] lock_gone(self);
+  MutexObject::destroy(self);
+}
 
 PyObject* mutex_state(PyObject* self, void*) {
   Mutex::State state = MutexObject::of(self).state();
@@ -93,7 +110,7 @@ PyMethodDef mutex_methods[] = {
     {"__aexit__", raw(aexit_unlocks), METH_FASTCALL, nullptr},
     {"__enter__", mutex_enter, METH_NOARGS, nullptr},
     {"__exit__", raw(mutex_exit), METH_FASTCALL, nullptr},
-    {"__reduce__", errors::refuse_reduce, METH_NOARGS, nullptr},
+    {"__reduce__", refuse_copy, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef mutex_properties[] = {
@@ -104,7 +121,7 @@ PyType_Slot mutex_slots[] = {
     {Py_tp_doc, const_cast<char*>("Mutex()\n--\n\nGo's mutual exclusion lock for goroutines and threads. Not reentrant, owned by nobody.\n\n"
                                   ">>> mu = Mutex()\n>>> with mu:\n...     mu.state.locked\nTrue")},
     {Py_tp_new, reinterpret_cast<void*>(MutexObject::make)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(MutexObject::destroy)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(mutex_destroy)},
     {Py_tp_repr, reinterpret_cast<void*>(mutex_repr)},
     {Py_tp_methods, mutex_methods},
     {Py_tp_getset, mutex_properties},

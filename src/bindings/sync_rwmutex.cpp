@@ -5,6 +5,7 @@
 #include "awaitables.h"
 #include "errors.h"
 #include "gort/sync/rwmutex.h"
+#include "lock_check.h"
 #include "python_lane.h"
 #include "sync_objects.h"
 
@@ -17,10 +18,29 @@ namespace {
 
 PyTypeObject* rwmutex_state_type = nullptr;
 
+// One of the two sides.
+struct Side {
+  Outcome (RWMutex::*lock_until)(Nanos);
+  bool (RWMutex::*try_lock)();
+  void (RWMutex::*unlock)();
+  observe::Hold how;
+
+  CheckedLock checked(PyObject* rwmutex) const { return {rwmutex, "RWMutex", how}; }
+};
+constexpr Side kWriting{&RWMutex::lock_until, &RWMutex::try_lock, &RWMutex::unlock, observe::Hold::Exclusive};
+constexpr Side kReading{&RWMutex::lock_shared_until, &RWMutex::try_lock_shared, &RWMutex::unlock_shared, observe::Hold::Shared};
+
 // Parks. The wait is looked after before it begins (machine_to_wait): a reader is counted before the core can find out that it may not wait.
-bool taken(PyObject* rwmutex, Outcome (RWMutex::*lock_until)(Nanos)) {
+bool taken(PyObject* self, const Side& side) {
   if (!machine_to_wait()) [[unlikely]] return false;
-  Outcome outcome = (RWMutexObject::of(rwmutex).*lock_until)(kForever);
+  RWMutex& rwmutex = RWMutexObject::of(self);
+  Outcome outcome;
+  if (checks_locks()) [[unlikely]] {
+    outcome = checked_lock(side.checked(self), [&] { return (rwmutex.*side.try_lock)(); }, [&] { return (rwmutex.*side.lock_until)(kForever); });
+    if (outcome == Outcome::Pending) return false;
+  } else {
+    outcome = (rwmutex.*side.lock_until)(kForever);
+  }
   if (outcome != Outcome::Fired) [[unlikely]] {
     raise_outcome(outcome);
     return false;
@@ -30,16 +50,25 @@ bool taken(PyObject* rwmutex, Outcome (RWMutex::*lock_until)(Nanos)) {
 }
 
 bool lock(PyObject* self) {
-  if (!taken(self, &RWMutex::lock_until)) return false;
+  if (!taken(self, kWriting)) return false;
   note_holder(RWMutexObject::of(self));
   return true;
 }
-bool rlock(PyObject* self) { return taken(self, &RWMutex::lock_shared_until); }
+bool rlock(PyObject* self) { return taken(self, kReading); }
 
-PyObject* unlocked(PyObject* rwmutex, void (RWMutex::*unlock)()) {
+PyObject* tried(PyObject* self, const Side& side) {
+  if (!operation()) return nullptr;
+  bool got_it = (RWMutexObject::of(self).*side.try_lock)();
+  if (got_it && side.how == observe::Hold::Exclusive) note_holder(RWMutexObject::of(self));
+  if (got_it && checks_locks()) [[unlikely]] lock_taken(side.checked(self));
+  return PyBool_FromLong(got_it);
+}
+
+PyObject* unlocked(PyObject* self, const Side& side) {
   if (!operation()) [[unlikely]] return nullptr;
+  if (checks_locks()) [[unlikely]] lock_released(side.checked(self));
   try {
-    (RWMutexObject::of(rwmutex).*unlock)();
+    (RWMutexObject::of(self).*side.unlock)();
   } catch (...) {
     return errors::translate();
   }
@@ -55,16 +84,11 @@ PyObject* rwmutex_lock(PyObject* self, PyObject*) {
 
 PyObject* rwmutex_enter(PyObject* self, PyObject*) { return lock(self) ? Py_NewRef(self) : nullptr; }
 
-PyObject* rwmutex_try_lock(PyObject* self, PyObject*) {
-  if (!operation()) return nullptr;
-  bool got_it = RWMutexObject::of(self).try_lock();
-  if (got_it) note_holder(RWMutexObject::of(self));
-  return PyBool_FromLong(got_it);
-}
+PyObject* rwmutex_try_lock(PyObject* self, PyObject*) { return tried(self, kWriting); }
 
 PyObject* rwmutex_unlock(PyObject* self, PyObject*) {
   RWMutexObject::of(self).note_holder(0);
-  return unlocked(self, &RWMutex::unlock);
+  return unlocked(self, kWriting);
 }
 
 PyObject* rwmutex_exit(PyObject* self, PyObject* const*, Py_ssize_t) { return rwmutex_unlock(self, nullptr); }
@@ -74,12 +98,14 @@ PyObject* rwmutex_rlock(PyObject* self, PyObject*) {
   Py_RETURN_NONE;
 }
 
-PyObject* rwmutex_try_rlock(PyObject* self, PyObject*) {
-  if (!operation()) return nullptr;
-  return PyBool_FromLong(RWMutexObject::of(self).try_lock_shared());
-}
+PyObject* rwmutex_try_rlock(PyObject* self, PyObject*) { return tried(self, kReading); }
 
-PyObject* rwmutex_runlock(PyObject* self, PyObject*) { return unlocked(self, &RWMutex::unlock_shared); }
+PyObject* rwmutex_runlock(PyObject* self, PyObject*) { return unlocked(self, kReading); }
+
+void rwmutex_destroy(PyObject* self) {
+  if (checks_locks()) [[unlikely]] lock_gone(self);
+  RWMutexObject::destroy(self);
+}
 
 PyObject* rwmutex_rlocker(PyObject* self, PyObject*) {
   PyObject* rlocker = rlocker_type->tp_alloc(rlocker_type, 0);
@@ -136,7 +162,7 @@ PyMethodDef rwmutex_methods[] = {
     {"__aexit__", raw(aexit_unlocks), METH_FASTCALL, nullptr},
     {"__enter__", rwmutex_enter, METH_NOARGS, nullptr},
     {"__exit__", raw(rwmutex_exit), METH_FASTCALL, nullptr},
-    {"__reduce__", errors::refuse_reduce, METH_NOARGS, nullptr},
+    {"__reduce__", refuse_copy, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef rwmutex_properties[] = {
@@ -151,7 +177,7 @@ PyType_Slot rwmutex_slots[] = {
                                   ">>> mu = RWMutex()\n>>> with mu.rlocker():\n...     mu.state\n"
                                   "gort.sync.RWMutexState(writer=False, readers=1)")},
     {Py_tp_new, reinterpret_cast<void*>(RWMutexObject::make)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(RWMutexObject::destroy)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(rwmutex_destroy)},
     {Py_tp_repr, reinterpret_cast<void*>(rwmutex_repr)},
     {Py_tp_methods, rwmutex_methods},
     {Py_tp_getset, rwmutex_properties},
@@ -173,7 +199,7 @@ PyObject* rlocker_lock(PyObject* self, PyObject*) {
 
 PyObject* rlocker_enter(PyObject* self, PyObject*) { return rlock(as_rlocker(self)->rwmutex) ? Py_NewRef(self) : nullptr; }
 
-PyObject* rlocker_unlock(PyObject* self, PyObject*) { return unlocked(as_rlocker(self)->rwmutex, &RWMutex::unlock_shared); }
+PyObject* rlocker_unlock(PyObject* self, PyObject*) { return unlocked(as_rlocker(self)->rwmutex, kReading); }
 
 PyObject* rlocker_exit(PyObject* self, PyObject* const*, Py_ssize_t) { return rlocker_unlock(self, nullptr); }
 

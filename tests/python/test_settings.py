@@ -70,7 +70,7 @@ print(gort.run(main))
         ({"GOMAXPROCS": "0"}, "GOMAXPROCS=0 (an int from 1 to 1024 is needed)"),
         ({"GOMAXPROCS": "two"}, "GOMAXPROCS=two (an int from 1 to 1024 is needed)"),
         ({"GORT_SEED": "x"}, "GORT_SEED=x (an int from -9223372036854775808 to 9223372036854775807 is needed)"),
-        ({"GORT_DEBUG": "rawswap=2,nosuch=1"}, "GORT_DEBUG: rawswap=2 (an int from 0 to 1 is needed), nosuch=1 (one of containermaxprocs, latency, rawswap, scheddetail, schedtrace, sigquit, updatemaxprocs is needed)"),
+        ({"GORT_DEBUG": "rawswap=2,nosuch=1"}, "GORT_DEBUG: rawswap=2 (an int from 0 to 1 is needed), nosuch=1 (one of containermaxprocs, latency, lockcheck, rawswap, scheddetail, schedtrace, sigquit, updatemaxprocs is needed)"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_warning_and_ignored(environment, named):

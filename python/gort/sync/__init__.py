@@ -21,6 +21,7 @@ from .._gort import (
     SpinLock,
     WaitGroup,
 )
+from ._check import LockFault, LockFaultWarning, LockName, LockStack, check, faulthook
 from ._group import Group, GroupPair
 from ._maps import OrderedMap, ShardedMap
 from ._once import once_func, once_value, once_values
@@ -29,7 +30,7 @@ from ._semaphore import Semaphore
 from ._single_flight import FlightResult, SingleFlight
 
 __all__ = [
-    "Cond", "FlightResult", "Future", "Group", "GroupPair", "Limiter", "LockFreeQueue", "Map", "Mutex", "MutexState", "Once", "OrderedMap", "Pool",
-    "RLocker", "RWMutex", "RWMutexState", "Reservation", "Semaphore", "ShardedMap", "SingleFlight", "Sometimes", "SpinLock", "WaitGroup", "every",
-    "once_func", "once_value", "once_values",
+    "Cond", "FlightResult", "Future", "Group", "GroupPair", "Limiter", "LockFault", "LockFaultWarning", "LockFreeQueue", "LockName", "LockStack",
+    "Map", "Mutex", "MutexState", "Once", "OrderedMap", "Pool", "RLocker", "RWMutex", "RWMutexState", "Reservation", "Semaphore", "ShardedMap",
+    "SingleFlight", "Sometimes", "SpinLock", "WaitGroup", "check", "every", "faulthook", "once_func", "once_value", "once_values",
 ]  # fmt: skip
