@@ -219,7 +219,6 @@ def test_a_task_group_that_fails_takes_no_value_from_its_tasks():
                 group.create_task(fail())
         assert [type(e) for e in caught.value.exceptions] == [ValueError]
         assert got == ["v"]
-        assert asyncio.current_task().cancelling() == 0
 
     asyncio.run(main())
 

@@ -130,6 +130,8 @@ class check:
 
 def faulthook(fault: LockFault) -> None:
     """Warn of a fault, with the line that completed it. Assign another function to ``gort.sync.faulthook`` to do something else."""
+    if not isinstance(fault, LockFault):
+        raise TypeError(f"faulthook: fault must be a LockFault, got {type(fault).__name__}")
     frame = next((stack.frames[0] for stack in fault.stacks if stack.frames), Frame("", "gort", 1))
     warnings.warn_explicit(str(fault), LockFaultWarning, frame.file, frame.line)
 

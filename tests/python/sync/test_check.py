@@ -739,3 +739,8 @@ def test_random_programs_that_deadlock_were_reported(programs, seed):
         else:
             assert "deadlock" not in {fault.kind for fault in checking.faults}
     gc.collect()
+
+
+def test_the_default_hook_takes_nothing_but_faults():
+    with pytest.raises(TypeError, match=r"^faulthook: fault must be a LockFault, got float$"):
+        sync.faulthook(1.5)
