@@ -36,7 +36,7 @@ def fuzz(seed: int, calls: int, log: Path) -> str:
     return next(line for line in done.stdout.splitlines() if " calls: " in line)
 
 
-@pytest.mark.skipif(WITHOUT_GIL, reason="open: without a GIL some seeds hang (1 to 3 with 500 calls on 3.13t); nobody has looked into it yet")
+@pytest.mark.skipif(WITHOUT_GIL, reason="open: without a GIL some seeds hang (1 to 3 with 500 calls on 3.13t)")
 def test_random_calls_of_everything_raise_what_is_documented_and_do_no_harm(request, tmp_path):
     calls = int(request.config.getoption("--fuzz-calls"))
     first = int(os.environ.get("GORT_FUZZ_SEED", "1"))
