@@ -112,7 +112,8 @@ class Fuzz:
         }
         for private in [n for n in names if n.startswith("_") and not (n.startswith("__") and n.endswith("__"))]:
             del names[private]
-        names.pop("__class__", None)
+        for of_python in ("__class__", "__annotate__", "__annotate_func__"):  # the last two from 3.14 on
+            names.pop(of_python, None)
         name = self.random.choice(sorted(names) or ["__repr__"])
         label = f"{type(target).__name__}.{name}"
         owner = names.get(name)
