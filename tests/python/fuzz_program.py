@@ -63,6 +63,7 @@ ALSO = {  # by special method, where Python itself says so
     "__getattribute__": {AttributeError},
     "__getitem__": {IndexError, KeyError},
     "plot": {ImportError},
+    "map": {OverflowError},  # concurrent.futures' own, of a timeout that no float holds
     "pickle": {pickle.PicklingError, AttributeError},
 }
 

@@ -74,9 +74,8 @@ Outcome Channel::send_wait(const void* element, Nanos deadline) {
   w.channel = this;
   w.is_send = true;
   senders_.push(&w);
-  Nanos began = wait_begins();
+  Waited waited(this);
   Outcome outcome = park(&lock_, {.reason = WaitReason::ChanSend, .on = this, .deadline = deadline});
-  wait_ended(began);
   if (outcome == Outcome::Fired) [[likely]] {
     if (!w.ok) throw_closed();
     return outcome;
@@ -126,9 +125,8 @@ Received Channel::recv_wait(void* element, Nanos deadline) {
   w.element = element;
   w.channel = this;
   receivers_.push(&w);
-  Nanos began = wait_begins();
+  Waited waited(this);
   Outcome outcome = park(&lock_, {.reason = WaitReason::ChanReceive, .on = this, .deadline = deadline});
-  wait_ended(began);
   if (outcome == Outcome::Fired) [[likely]] return {outcome, w.ok};
   lock_.lock();
   receivers_.remove(&w);

@@ -82,7 +82,7 @@ class alignas(16) Channel {
   struct Stats {
     uint64_t sent;      // completed sends
     uint64_t received;  // completed receives of values (not of "closed")
-    Nanos blocked;      // how long sends and receives have waited, all together; a select's wait counts for the channel that ended it. Waits
+    Nanos blocked;      // how long sends and receives have waited, all together, but for those of selects. Waits
                         // are timed by a clock that costs a load and stands still for up to 10 ms: of one short wait it says nothing, of many
                         // the right sum. Waits that still go on are not in it.
     size_t high_water;  // the most values that the buffer ever held
@@ -148,9 +148,7 @@ class alignas(16) Channel {
   Outcome send_wait(const void* element, Nanos deadline);
   Received recv_wait(void* element, Nanos deadline);
 
-  // A wait's beginning and its end, for Stats::blocked: blocked_time.h. No lock is held at its end.
-  static Nanos wait_begins();
-  void wait_ended(Nanos began);
+  class Waited;   // blocked_time.h
   [[gnu::cold]] void add_blocked(Nanos began, Nanos ended);
 
   SpinLock lock_{LockRank::Channel};  // guards all below that changes, except references_

@@ -15,7 +15,6 @@
 #include <utility>
 
 #include "gort/base/errors.h"
-#include "gort/chan/blocked_time.h"
 #include "gort/chan/timer_channel.h"
 #include "gort/sched/choice.h"
 #include "gort/sched/goroutine.h"
@@ -103,7 +102,6 @@ class Selection {
     if (n_ == 0) begin_wait(g);  // nil channels only
     g->arms = waiters_;
     g->arm_count = n_;
-    Nanos began = Channel::wait_begins();
     Outcome outcome = park([](void* self) { static_cast<Selection*>(self)->unlock_all(); }, this,
                            {.reason = WaitReason::Select, .deadline = deadline});
     g->arms = nullptr;
@@ -117,7 +115,6 @@ class Selection {
       w->channel->lock_.unlock();
     }
     if (!fired) return {outcome};
-    fired->channel->wait_ended(began);
     if (fired->is_send && !fired->ok) throw Panic("send on closed channel");
     return {Outcome::Fired, int(fired->index), !fired->is_send && fired->ok};
   }
