@@ -502,8 +502,8 @@ PyMethodDef methods[] = {
      "Waiting receivers get the zero value, waiting senders PanicError. PanicError if it is closed already or nil."},
     {"stats", chan_stats, METH_NOARGS,
      "stats()\n--\n\nWhat the channel has done since it was made, as ChanStats(sends, receives, blocked, high_water). Does not park.\n\n"
-     "sends and receives: values that went in and came out. blocked: seconds that those who sent and received have waited, all together, but\n"
-     "for those of select; taken from a clock that moves every 10 ms at the latest, so it is right for many waits\n"
+     "sends and receives: values that went in and came out. blocked: seconds that those who sent and received have waited, all together, a\n"
+     "select's wait counted for the channel that ended it; taken from a clock that moves every 10 ms at the latest, so it is right for many waits\n"
      "or long ones. high_water: the most values that the buffer ever held. Of a timer's channel, values that stop or reset took back count as\n"
      "received. Of the nil channel all is 0."},
     {"sender", chan_sender, METH_NOARGS, "sender()\n--\n\nThe same channel, send-only."},

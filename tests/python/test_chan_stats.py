@@ -54,16 +54,18 @@ def test_what_was_not_sent_is_not_counted():
     assert ch.stats()[:2] == (1, 0)
 
 
-@pytest.mark.parametrize("wait", ["recv", "send", "timeout"])
+@pytest.mark.parametrize("wait", ["recv", "send", "select", "timeout"])
 def test_the_time_that_somebody_waited_is_counted(wait, until_waiting):
     """At least most of it: the clock may be late once on a machine that stands still, but not every time."""
-    ch = gort.Chan()
+    ch, other = gort.Chan(), gort.Chan()
 
     def waiter():
         if wait == "recv":
             ch.recv()
         elif wait == "send":
             ch.send(1)
+        elif wait == "select":
+            gort.select(other, ch)
         else:
             with pytest.raises(TimeoutError):
                 ch.recv(timeout=0.05)
@@ -84,6 +86,7 @@ def test_the_time_that_somebody_waited_is_counted(wait, until_waiting):
         return False
 
     assert gort.run(main)
+    assert other.stats().blocked == 0
 
 
 def test_the_nil_channel_and_a_timers():

@@ -6,7 +6,7 @@
 #include <new>
 
 #include "gort/base/errors.h"
-#include "gort/chan/blocked_time.h"
+#include "gort/chan/attempt.h"
 #include "gort/sched/machine.h"
 #include "gort/sched/world.h"
 
@@ -73,8 +73,8 @@ Outcome Channel::send_wait(const void* element, Nanos deadline) {
   w.element = const_cast<void*>(element);
   w.channel = this;
   w.is_send = true;
+  time_wait(w);
   senders_.push(&w);
-  Waited waited(this);
   Outcome outcome = park(&lock_, {.reason = WaitReason::ChanSend, .on = this, .deadline = deadline});
   if (outcome == Outcome::Fired) [[likely]] {
     if (!w.ok) throw_closed();
@@ -82,6 +82,7 @@ Outcome Channel::send_wait(const void* element, Nanos deadline) {
   }
   lock_.lock();
   senders_.remove(&w);
+  count_wait(w);
   lock_.unlock();
   return outcome;
 }
@@ -124,12 +125,13 @@ Received Channel::recv_wait(void* element, Nanos deadline) {
   Waiter w(m->current);
   w.element = element;
   w.channel = this;
+  time_wait(w);
   receivers_.push(&w);
-  Waited waited(this);
   Outcome outcome = park(&lock_, {.reason = WaitReason::ChanReceive, .on = this, .deadline = deadline});
   if (outcome == Outcome::Fired) [[likely]] return {outcome, w.ok};
   lock_.lock();
   receivers_.remove(&w);
+  count_wait(w);
   lock_.unlock();
   return {outcome, false};
 }
@@ -162,11 +164,13 @@ void Channel::close() {
   while (Waiter* w = receivers_.pop_claimed()) {
     if (w->element && size_ != 0) std::memset(w->element, 0, size_);
     w->ok = false;
+    count_wait(*w);
     w->next = claimed;
     claimed = w;
   }
   while (Waiter* w = senders_.pop_claimed()) {
     w->ok = false;
+    count_wait(*w);
     w->next = claimed;
     claimed = w;
   }
@@ -182,14 +186,14 @@ void Channel::close() {
 
 Channel::Stats Channel::stats() {
   lock_.lock();
-  Stats stats{sent_, sent_ - count_.load(std::memory_order_relaxed), blocked_.load(std::memory_order_relaxed), high_water_};
+  Stats stats{sent_, sent_ - count_.load(std::memory_order_relaxed), blocked_, high_water_};
   lock_.unlock();
   return stats;
 }
 
 void Channel::add_blocked(Nanos began, Nanos ended) {
   if (ended == 0) ended = nanotime();
-  if (ended > began) blocked_.fetch_add(ended - began, std::memory_order_relaxed);
+  if (ended > began) blocked_ += ended - began;
 }
 
 size_t Channel::waiting_senders() {

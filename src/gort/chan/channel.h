@@ -82,7 +82,7 @@ class alignas(16) Channel {
   struct Stats {
     uint64_t sent;      // completed sends
     uint64_t received;  // completed receives of values (not of "closed")
-    Nanos blocked;      // how long sends and receives have waited, all together, but for those of selects. Waits
+    Nanos blocked;      // how long sends and receives have waited, all together; a select's wait counts for the channel that ended it. Waits
                         // are timed by a clock that costs a load and stands still for up to 10 ms: of one short wait it says nothing, of many
                         // the right sum. Waits that still go on are not in it.
     size_t high_water;  // the most values that the buffer ever held
@@ -140,7 +140,7 @@ class alignas(16) Channel {
   }
   void set_count(size_t count) { count_.store(count, std::memory_order_release); }  // under lock_
 
-  // One attempt under lock_. `wake`: set to whom the caller must ready after unlocking.
+  // One attempt under lock_ (attempt.h). `wake`: set to whom the caller must ready after unlocking.
   enum class Attempt : uint8_t { Blocked, Done, Closed };
   Attempt send_locked(const void* element, G*& wake);
   Attempt recv_locked(void* element, G*& wake);
@@ -148,7 +148,9 @@ class alignas(16) Channel {
   Outcome send_wait(const void* element, Nanos deadline);
   Received recv_wait(void* element, Nanos deadline);
 
-  class Waited;   // blocked_time.h
+  // Stats::blocked, under lock_: time_wait when somebody queues up, count_wait by whoever takes him out (attempt.h).
+  static void time_wait(Waiter& w);
+  void count_wait(const Waiter& w);
   [[gnu::cold]] void add_blocked(Nanos began, Nanos ended);
 
   SpinLock lock_{LockRank::Channel};  // guards all below that changes, except references_
@@ -165,62 +167,9 @@ class alignas(16) Channel {
   WaitQueue receivers_;
   uint64_t sent_ = 0;
   size_t high_water_ = 0;
-  std::atomic<Nanos> blocked_{0};  // the one that lock_ does not guard
+  Nanos blocked_ = 0;
   std::atomic<const char*> name_{nullptr};
 };
-
-[[gnu::always_inline]] inline Channel::Attempt Channel::send_locked(const void* element, G*& wake) {
-  if (closed_.load(std::memory_order_relaxed)) [[unlikely]] return Attempt::Closed;
-  if (!receivers_.empty()) {
-    if (Waiter* w = receivers_.pop_claimed()) {
-      if (w->element) move_element(w->element, element, size_);
-      w->ok = true;
-      wake = w->g;
-      sent_++;
-      return Attempt::Done;
-    }
-  }
-  size_t count = count_.load(std::memory_order_relaxed);
-  if (count == capacity_) return Attempt::Blocked;
-  move_element(slot(send_index_), element, size_);
-  if (++send_index_ == capacity_) send_index_ = 0;
-  set_count(++count);
-  if (count > high_water_) [[unlikely]] high_water_ = count;
-  sent_++;
-  return Attempt::Done;
-}
-
-[[gnu::always_inline]] inline Channel::Attempt Channel::recv_locked(void* element, G*& wake) {
-  size_t count = count_.load(std::memory_order_relaxed);
-  if (count > 0) {
-    void* from = slot(recv_index_);
-    if (element) move_element(element, from, size_);
-    if (++recv_index_ == capacity_) recv_index_ = 0;
-    // A sender waits only for a full buffer: its value takes the slot that has just become free, at the end of the line.
-    if (Waiter* w = senders_.empty() ? nullptr : senders_.pop_claimed()) {
-      move_element(from, w->element, size_);
-      send_index_ = recv_index_;
-      w->ok = true;
-      wake = w->g;
-      sent_++;
-    } else {
-      set_count(count - 1);
-    }
-    return Attempt::Done;
-  }
-  if (closed_.load(std::memory_order_relaxed)) {
-    if (element && size_ != 0) std::memset(element, 0, size_);
-    return Attempt::Closed;
-  }
-  if (Waiter* w = senders_.empty() ? nullptr : senders_.pop_claimed()) {
-    if (element) move_element(element, w->element, size_);
-    w->ok = true;
-    wake = w->g;
-    sent_++;
-    return Attempt::Done;
-  }
-  return Attempt::Blocked;
-}
 
 // A nil channel: both ways block for ever, which a deadline, Ctrl-C or the end of the run may end. Never Fired.
 // Wait reasons: chan send (nil chan), chan receive (nil chan).

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "gort/base/errors.h"
+#include "gort/chan/attempt.h"
 #include "gort/chan/timer_channel.h"
 #include "gort/sched/choice.h"
 #include "gort/sched/goroutine.h"
@@ -97,6 +98,7 @@ class Selection {
       w->index = locks_[i];
       w->channel = c.channel;
       w->is_send = c.dir == SelectCase::Send;
+      Channel::time_wait(*w);
       (w->is_send ? c.channel->senders_ : c.channel->receivers_).push(w);
     }
     if (n_ == 0) begin_wait(g);  // nil channels only

@@ -77,7 +77,8 @@ struct Waiter {
   bool queued = false;
   G* g = nullptr;
   uint64_t ticket = 0;
-  Nanos since = 0;           // of a lock's waiter, while contention is measured: since when it has not been charged to a releaser (observe::Release)
+  Nanos since = 0;           // of a lock's waiter, while contention is measured: since when it has not been charged to a releaser (observe::Release);
+                             // of a channel's: since when it waits (chan/attempt.h)
   void* element = nullptr;   // where the value is taken from or goes to; null: dropped
   Channel* channel = nullptr;
   uint32_t index = 0;        // which case of a select

@@ -372,9 +372,9 @@ BOOST_AUTO_TEST_CASE(a_woken_sender_does_not_need_the_channel_any_more) {
   });
 }
 
-BOOST_AUTO_TEST_CASE(stats_tell_how_long_sends_and_receives_have_waited) {
+BOOST_AUTO_TEST_CASE(stats_tell_how_long_sends_receives_and_selects_have_waited) {
   run([] {
-    ChannelRef ch = make_ints(0);
+    ChannelRef ch = make_ints(0), other = make_ints(0);
     // Whether ch counts most of the 50 ms that `wait` waits at least. The clock that it goes by may be late once, on a machine that stands still.
     auto counts = [&](auto wait, auto wake) {
       for (int i = 0; i < 20; i++) {
@@ -391,9 +391,12 @@ BOOST_AUTO_TEST_CASE(stats_tell_how_long_sends_and_receives_have_waited) {
       return false;
     };
     int64_t v;
+    SelectCase arms[] = {{other.get(), SelectCase::Recv, &v}, {ch.get(), SelectCase::Recv, &v}};
     BOOST_TEST(counts([&] { take(ch); }, [&] { put(ch, 1); }));
     BOOST_TEST(counts([&] { put(ch, 1); }, [&] { take(ch); }));
+    BOOST_TEST(counts([&] { (void)select(arms, 2, false); }, [&] { put(ch, 1); }));
     BOOST_TEST(counts([&] { (void)ch->recv(&v, deadline_after(50 * kMillisecond)); }, [] {}));
+    BOOST_TEST(other->stats().blocked == 0);
   });
 }
 
