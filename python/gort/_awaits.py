@@ -1,4 +1,4 @@
-"""How an asyncio task waits for what goroutines wait for.
+"""How an asyncio task waits for what goroutines wait for; a coroutine that a goroutine runs (``_loops.running`` is None) makes the ordinary call.
 
 What needs no waiting is done at once, in the task. Else a goroutine makes the ordinary call (``ch.recv()``, ``mutex.lock()``), parks as any does,
 and tells the task's loop when it is over: one ``call_soon_threadsafe``. So a task has its place in every queue, in ``select`` and in dumps, and nothing
@@ -133,9 +133,8 @@ def _cancel_later(cancelled: asyncio.CancelledError) -> None:
     task.get_loop().call_soon(cancel)
 
 
-async def parked(function: str, call: Callable[[], T], undo: Callable[[], object] | None = None) -> T:
-    """What call() returns, which parks: for tasks of asyncio. Raises what it raises. undo() takes call() back, if nobody is there any more to know of it."""
-    loop = _loops.running(function)
+async def parked(loop: asyncio.AbstractEventLoop, call: Callable[[], T], undo: Callable[[], object] | None = None) -> T:
+    """What call() returns, which parks: for tasks of loop. Raises what it raises. undo() takes call() back, if nobody is there any more to know of it."""
     wait = _Wait(loop, call, undo)
     task = asyncio.current_task(loop)
     if task is not None:
@@ -149,15 +148,19 @@ async def parked(function: str, call: Callable[[], T], undo: Callable[[], object
 
 
 async def _send(ch: Chan[T], v: T) -> None:
-    _loops.running("asend")
-    if not ch.try_send(v):
-        await parked("asend", lambda: ch.send(v))
+    loop = _loops.running("asend")
+    if loop is None:
+        ch.send(v)
+    elif not ch.try_send(v):
+        await parked(loop, lambda: ch.send(v))
 
 
 async def _recv_ok(ch: Chan[T]) -> tuple[T, bool]:
-    _loops.running("arecv")
+    loop = _loops.running("arecv")
+    if loop is None:
+        return ch.recv_ok()
     got = ch.try_recv()
-    return await parked("arecv", ch.recv_ok) if got is None else got
+    return await parked(loop, ch.recv_ok) if got is None else got
 
 
 async def _recv(ch: Chan[T]) -> T:
@@ -183,16 +186,20 @@ class _Values:
 
 
 async def _lock(lock: Mutex | RWMutex) -> None:
-    _loops.running("alock")
-    if not lock.try_lock():
-        await parked("alock", lock.lock, lock.unlock)
+    loop = _loops.running("alock")
+    if loop is None:
+        lock.lock()
+    elif not lock.try_lock():
+        await parked(loop, lock.lock, lock.unlock)
         _gort._note_holder(lock)
 
 
 async def _rlock(lock: RWMutex) -> None:
-    _loops.running("arlock")
-    if not lock.try_rlock():
-        await parked("arlock", lock.rlock, lock.runlock)
+    loop = _loops.running("arlock")
+    if loop is None:
+        lock.rlock()
+    elif not lock.try_rlock():
+        await parked(loop, lock.rlock, lock.runlock)
 
 
 async def _enter(lock: Mutex | RWMutex) -> Mutex | RWMutex:
@@ -205,12 +212,14 @@ async def _unlock(lock: Mutex | RWMutex) -> None:
 
 
 async def _finish(awaited: WaitGroup | Goroutine) -> None:
-    _loops.running("await")
+    loop = _loops.running("await")
     finish = awaited.wait if isinstance(awaited, WaitGroup) else awaited.join
+    if loop is None:
+        return finish()
     try:
         finish(0)
     except TimeoutError:
         pass
     else:
         return
-    await parked("await", finish)
+    await parked(loop, finish)

@@ -12,12 +12,14 @@ import asyncio
 import threading
 import weakref
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
+from . import _gort
 from ._gort import Mutex
 
+T = TypeVar("T")
 _NEVER = 1e9  # seconds: thirty years, which loops accept as a delay
 
 
@@ -58,17 +60,31 @@ _main: Callable[[], AbstractEventLoop | None] = lambda: None  # the loop that wa
 inherited: ContextVar[Callable[[], AbstractEventLoop | None]] = ContextVar("gort.aio.session")
 
 
-def running(function: str) -> AbstractEventLoop:
-    """The loop that runs here, or RuntimeError. One in the main thread is known to goroutines from now on."""
+def running(function: str) -> AbstractEventLoop | None:
+    """The loop that runs here; None: a goroutine runs the caller's coroutine, which may park. Else RuntimeError.
+
+    A loop in the main thread is known to goroutines from now on.
+    """
     global _main
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        raise RuntimeError(f"{function}: no asyncio event loop is running in this thread; outside of tasks use what parks instead") from None
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        if _gort._runs_coroutine():
+            return None
+        raise RuntimeError(f"{function}: no asyncio event loop is running in this thread; outside of tasks use what parks instead")
     if _main() is not loop and threading.get_ident() == threading.main_thread().ident:
         with _lock:
             _main = weakref.ref(loop)
     return loop
+
+
+def outside(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What coroutine returns, run by the calling goroutine as if no loop were running in its thread; parks."""
+    loop = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    try:
+        return _gort._finish_coroutine(coroutine)
+    finally:
+        asyncio._set_running_loop(loop)
 
 
 def opened(loop: AbstractEventLoop) -> None:

@@ -42,8 +42,10 @@ __all__ = ["select", "session", "sleep", "wait"]
 async def sleep(s: float | datetime.timedelta) -> None:
     """gort.sleep for tasks: wait s seconds, zero and less not at all. ValueError for NaN. It is the loop's own timer."""
     seconds = _checks.seconds("sleep", "s", s)
-    _loops.running("sleep")
-    await asyncio.sleep(max(seconds, 0))
+    if _loops.running("sleep") is None:
+        _gort.sleep(seconds)
+    else:
+        await asyncio.sleep(max(seconds, 0))
 
 
 async def select(*cases: Chan[Any] | Case | None, default: bool = False, timeout: float | datetime.timedelta | None = None) -> Selected:
@@ -57,11 +59,13 @@ async def select(*cases: Chan[Any] | Case | None, default: bool = False, timeout
     >>> asyncio.run(aio.select(gort.send(ch, 'hello'), gort.nil_chan)).index
     0
     """
-    _loops.running("select")
+    loop = _loops.running("select")
+    if loop is None:
+        return _gort.select(*cases, default=default, timeout=timeout)
     chosen = _gort.select(*cases, default=True, timeout=timeout)
     if chosen.index >= 0 or default:
         return chosen
-    return await _awaits.parked("select", partial(_gort.select, *cases, timeout=timeout))
+    return await _awaits.parked(loop, partial(_gort.select, *cases, timeout=timeout))
 
 
 class session(Final):  # noqa: N801  # used as a function
@@ -80,7 +84,10 @@ class session(Final):  # noqa: N801  # used as a function
     async def __aenter__(self) -> AbstractEventLoop:
         if self._loop is not None:
             raise RuntimeError("session: it is open already; make another one")
-        self._loop = loop = _loops.running("session")
+        loop = _loops.running("session")
+        if loop is None:
+            raise RuntimeError("session: a goroutine runs this coroutine, and no event loop; open it in a task")
+        self._loop = loop
         self._token = _loops.inherited.set(weakref.ref(loop))
         _loops.opened(loop)
         return loop

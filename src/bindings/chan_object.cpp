@@ -2,7 +2,6 @@
 
 #include <structmember.h>
 
-#include <cstring>
 #include <string>
 
 #include "arguments.h"
@@ -22,34 +21,6 @@ namespace {
 PyTypeObject* stats_type = nullptr;
 
 constexpr int64_t kMaxCapacity = int64_t(1) << 44;   // of 8-byte elements: what Channel::make allows
-
-struct Dtype {
-  const char* name;
-  Kind kind;
-  const ElementType& (*type)();
-};
-const Dtype dtypes[] = {
-    {"i8", Kind::Int8, element_type<int8_t>},     {"i16", Kind::Int16, element_type<int16_t>},
-    {"i32", Kind::Int32, element_type<int32_t>},  {"i64", Kind::Int64, element_type<int64_t>},
-    {"u8", Kind::Uint8, element_type<uint8_t>},   {"u16", Kind::Uint16, element_type<uint16_t>},
-    {"u32", Kind::Uint32, element_type<uint32_t>}, {"u64", Kind::Uint64, element_type<uint64_t>},
-    {"f32", Kind::Float32, element_type<float>},  {"f64", Kind::Float64, element_type<double>},
-    {"bool", Kind::Bool, element_type<bool>},
-};
-const char* dtype_name(Kind kind) {
-  for (const Dtype& d : dtypes) {
-    if (d.kind == kind) return d.name;
-  }
-  return nullptr;
-}
-
-// By name: every module has its own copy of an element type.
-const Dtype* dtype_of(const ElementType& type) {
-  for (const Dtype& d : dtypes) {
-    if (strcmp(d.type().name, type.name) == 0) return &d;
-  }
-  return nullptr;
-}
 
 ChanObject* new_chan(Channel* channel, Kind kind) {
   auto* ch = as_chan(chan_type->tp_alloc(chan_type, 0));
@@ -90,16 +61,14 @@ PyObject* chan_new(PyTypeObject*, PyObject* args, PyObject* keywords) {
   const ElementType* type = &object_element();
   if (dtype && dtype != Py_None) {
     if (!PyUnicode_Check(dtype)) return errors::bad_type("Chan", "dtype", "a str", dtype);
-    const Dtype* found = nullptr;
-    for (const Dtype& d : dtypes) {
-      if (PyUnicode_CompareWithASCIIString(dtype, d.name) == 0) found = &d;
-    }
-    if (!found) {
-      return errors::bad_value("Chan", "dtype", "one of i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 bool", dtype);
-    }
+    Py_ssize_t length;
+    const char* text = PyUnicode_AsUTF8AndSize(dtype, &length);
+    if (!text) PyErr_Clear();   // lone surrogates
+    const Dtype* found = text ? find_dtype({text, size_t(length)}) : nullptr;
+    if (!found) return errors::bad_value("Chan", "dtype", (std::string("one of ") + kDtypes).c_str(), dtype);
     if (zero) return errors::bad_value("Chan", "zero", "left out when dtype is given", zero);
     kind = found->kind;
-    type = &found->type();
+    type = found->type;
   }
   if (name && name != Py_None && !PyUnicode_Check(name)) return errors::bad_type("Chan", "name", "a str", name);
 
@@ -215,13 +184,14 @@ void chan_dealloc(PyObject* self) {
 bool send_element(ChanObject* ch, Element& element, Nanos deadline) {
   Outcome outcome;
   try {
-    outcome = ch->channel ? ch->channel->send(&element, deadline) : nil_send(deadline);
+    outcome = ch->channel ? ch->channel->send(place_in_core(ch, element), deadline) : nil_send(deadline);
   } catch (...) {
     errors::translate();
     drop_unsent(ch, element);
     return false;
   }
   if (outcome == Outcome::Fired) [[likely]] {
+    sent_element(ch, element);
     after_wait();
     return true;
   }
@@ -232,7 +202,7 @@ bool send_element(ChanObject* ch, Element& element, Nanos deadline) {
 
 Received receive_element(ChanObject* ch, Element& element, Nanos deadline) {
   if (!ch->channel) return {nil_recv(deadline), false};
-  if (!ch->timer) return ch->channel->recv(&element, deadline);
+  if (!ch->timer) return ch->channel->recv(place_in_core(ch, element), deadline);
   TimerChannel::Receiving receiving(*ch->timer);
   return ch->channel->recv(&element, deadline);
 }
@@ -290,18 +260,21 @@ PyObject* chan_try_send(PyObject* self, PyObject* value) {
   if (!to_element("try_send", ch, value, &element)) return nullptr;
   bool sent;
   try {
-    sent = ch->channel && ch->channel->try_send(&element);
+    sent = ch->channel && ch->channel->try_send(place_in_core(ch, element));
   } catch (...) {
     errors::translate();
     drop_element(ch, element);   // the caller has the object too
     return nullptr;
   }
-  if (sent) Py_RETURN_TRUE;
+  if (sent) {
+    sent_element(ch, element);
+    Py_RETURN_TRUE;
+  }
   drop_element(ch, element);
   Py_RETURN_FALSE;
 }
 
-// Parks.
+// Parks. True: if *ok the element is to be taken over, else there is nothing in it.
 inline bool receive(const char* method, ChanObject* ch, Nanos deadline, Element* element, bool* ok) {
   if (!machine()) [[unlikely]] return false;
   Received r;
@@ -309,16 +282,20 @@ inline bool receive(const char* method, ChanObject* ch, Nanos deadline, Element*
     wrong_direction(method, ch);
     return false;
   }
+  if (!room_for(ch, element)) return false;
   try {
-    r = ch->plain ? ch->channel->recv(element, deadline) : receive_element(ch, *element, deadline);
+    r = ch->plain ? ch->channel->recv(place_in_core(ch, *element), deadline) : receive_element(ch, *element, deadline);
   } catch (...) {
     errors::translate();
+    drop_room(ch, *element);
     return false;
   }
   if (r.outcome != Outcome::Fired) [[unlikely]] {
+    drop_room(ch, *element);
     raise_outcome(r.outcome);
     return false;
   }
+  if (!r.ok) drop_room(ch, *element);
   after_wait();
   *ok = r.ok;
   return true;
@@ -380,7 +357,9 @@ PyObject* chan_try_recv(PyObject* self, PyObject*) {
     TimerChannel::Receiving receiving(*ch->timer);
     r = ch->channel->try_recv(&element);
   } else {
-    r = ch->channel->try_recv(&element);
+    if (!room_for(ch, &element)) return nullptr;
+    r = ch->channel->try_recv(place_in_core(ch, element));
+    if (r != TryReceived::Value) drop_room(ch, element);
   }
   if (r == TryReceived::WouldBlock) Py_RETURN_NONE;
   return r == TryReceived::Value ? pair(from_element(ch, element), true) : pair(zero_value(ch), false);
@@ -441,9 +420,9 @@ PyObject* get_name(PyObject* self, void*) {
 }
 
 PyObject* get_dtype(PyObject* self, void*) {
-  const char* name = dtype_name(as_chan(self)->kind);
-  if (!name) Py_RETURN_NONE;
-  return PyUnicode_FromString(name);
+  ChanObject* ch = as_chan(self);
+  const Dtype* dtype = ch->channel ? dtype_of(ch->channel->type()) : nullptr;
+  return dtype ? PyUnicode_FromString(dtype->name.c_str()) : Py_NewRef(Py_None);
 }
 
 PyObject* chan_stats(PyObject* self, PyObject*) {
@@ -469,7 +448,7 @@ PyObject* chan_repr(PyObject* self) {
   ChanObject* ch = as_chan(self);
   if (!ch->channel) return PyUnicode_FromString("<Chan nil>");
   std::string text = ch->no_send ? "<receive-only Chan" : ch->no_receive ? "<send-only Chan" : "<Chan";
-  if (const char* dtype = dtype_name(ch->kind); dtype && !ch->timer) text += std::string(" ") + dtype;
+  if (const Dtype* dtype = ch->timer ? nullptr : dtype_of(ch->channel->type())) text += " " + dtype->name;
   text += " " + std::to_string(chan_len(self)) + "/" + std::to_string(ch->timer ? 0 : ch->channel->capacity());
   if (ch->channel->closed()) text += " closed";
   if (ch->name) return PyUnicode_FromFormat("%s %R>", text.c_str(), ch->name);
@@ -527,7 +506,7 @@ PyMemberDef members[] = {
 const char* const doc =
     "Chan(cap=0, *, dtype=None, zero=None, name=None)\n--\n\nA channel: what one goroutine or thread sends, another receives.\n\n"
     "cap: how many values it holds without a receiver. dtype ('i8'..'i64', 'u8'..'u64', 'f32', 'f64', 'bool') makes a channel of plain\n"
-    "numbers that native goroutines share without the GIL. zero: what a receive of the closed channel gives.\n"
+    "numbers that native goroutines share without the GIL, 'bytes1'..'bytes65535' one of bytes of that length (Go's [N]byte). zero: what a receive of the closed channel gives.\n"
     "for v in ch receives until it is closed; with ch: closes it at the end. In asyncio tasks: async for v in ch.\n\n"
     ">>> ch = Chan(1)\n>>> ch.send('hello')\n>>> ch.recv()\n'hello'";
 
@@ -560,17 +539,10 @@ ChanObject* new_receiver(ChannelRef channel, Kind kind, PyObject* owner) {
   return ch;
 }
 
-const ElementType* element_type_of(const char* dtype) {
-  for (const Dtype& d : dtypes) {
-    if (strcmp(d.name, dtype) == 0) return &d.type();
-  }
-  return nullptr;
-}
-
 bool typed_channel(const char* function, const char* argument, PyObject* object, const ElementType& type, Directions wanted,
                    ChannelRef* channel) {
   const Dtype* expected = dtype_of(type);
-  std::string what = std::string("a Chan of dtype ") + (expected ? expected->name : type.name);
+  std::string what = "a Chan of dtype " + (expected ? expected->name : std::string(type.name));
   if (!is_chan(object)) {
     errors::bad_type(function, argument, what.c_str(), object);
     return false;
@@ -579,14 +551,14 @@ bool typed_channel(const char* function, const char* argument, PyObject* object,
   const char* instead = nullptr;
   if (!ch->channel) instead = "nil_chan";
   else if (ch->timer) instead = "that of a timer";
-  else if (!expected || dtype_of(ch->channel->type()) != expected) instead = dtype_name(ch->kind);
+  else if (const Dtype* d = dtype_of(ch->channel->type()); !expected || d != expected) instead = d ? d->name.c_str() : "one of objects";
   else if (ch->no_send && (int(wanted) & int(Directions::Send))) instead = "a receive-only one";
   else if (ch->no_receive && (int(wanted) & int(Directions::Receive))) instead = "a send-only one";
   else {
     *channel = ChannelRef::share(ch->channel);
     return true;
   }
-  PyErr_Format(PyExc_TypeError, "%s: %s must be %s, got %s", function, argument, what.c_str(), instead ? instead : "one of objects");
+  PyErr_Format(PyExc_TypeError, "%s: %s must be %s, got %s", function, argument, what.c_str(), instead);
   return false;
 }
 

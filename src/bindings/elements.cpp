@@ -1,6 +1,7 @@
-// Numbers of typed channels to Python objects and back.
+// Values of typed channels to Python objects and back.
 #include <cfloat>
 #include <cmath>
+#include <cstring>
 #include <string>
 
 #include "chan_object.h"
@@ -129,8 +130,23 @@ PyObject* from_number(Kind kind, const Element& element) {
   }
 }
 
+PyObject* as_fixed_bytes(const char* function, ChanObject* ch, PyObject* value) {
+  Py_ssize_t size = ch->channel->type().size;
+  if (!PyObject_CheckBuffer(value)) return errors::bad_type(function, "v", "bytes", value);
+  PyObject* bytes = PyBytes_FromObject(value);
+  if (!bytes || PyBytes_GET_SIZE(bytes) == size) return bytes;
+  Py_DECREF(bytes);
+  std::string what = std::to_string(size) + (size == 1 ? " byte" : " bytes");
+  return errors::bad_value(function, "v", what.c_str(), value);
+}
+
 PyObject* zero_value(ChanObject* ch) {
   if (ch->zero) return Py_NewRef(ch->zero);
+  if (ch->kind == Kind::Bytes) {
+    PyObject* zeros = PyBytes_FromStringAndSize(nullptr, ch->channel->type().size);
+    if (zeros) std::memset(PyBytes_AS_STRING(zeros), 0, ch->channel->type().size);
+    return zeros;
+  }
   if (ch->kind == Kind::Object) return Py_NewRef(Py_None);
   return from_number(ch->kind, Element{0});
 }

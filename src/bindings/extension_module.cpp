@@ -85,23 +85,23 @@ int c_sleep(int64_t nanoseconds) {
 }
 
 gort_chan* c_chan_of(const char* function, const char* argument, PyObject* object, const char* dtype, int wanted) {
-  const ElementType* type = element_type_of(dtype);
-  if (!type) {
+  const Dtype* found = find_dtype(dtype);
+  if (!found) {
     PyErr_Format(PyExc_TypeError, "%s: %s: there is no dtype '%s'", function, argument, dtype);
     return nullptr;
   }
   ChannelRef channel;
-  if (!typed_channel(function, argument, object, *type, Directions(wanted), &channel)) return nullptr;
+  if (!typed_channel(function, argument, object, *found->type, Directions(wanted), &channel)) return nullptr;
   return handle_of(std::move(channel));
 }
 
 PyObject* c_chan_object(gort_chan* chan) { return new_typed_chan(ChannelRef::share(channel_of(chan))); }
 
 gort_chan* c_chan_new(const char* dtype, int64_t capacity) {
-  const ElementType* type = element_type_of(dtype);
-  if (!type) return nullptr;
+  const Dtype* found = find_dtype(dtype);
+  if (!found) return nullptr;
   try {
-    return handle_of(Channel::make(*type, capacity));
+    return handle_of(Channel::make(*found->type, capacity));
   } catch (...) {   // Panic: the size; bad_alloc
     return nullptr;
   }

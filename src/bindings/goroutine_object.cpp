@@ -10,6 +10,7 @@
 
 #include "arguments.h"
 #include "awaitables.h"
+#include "coroutines.h"
 #include "dump.h"
 #include "errors.h"
 #include "gort/base/errors.h"
@@ -114,7 +115,7 @@ void goroutine_main(G* g) {
   if (!(g->requests.load(std::memory_order_acquire) & G::kExit)) {
     PyObject* result = nullptr;
     if (!object->context || PyContext_Enter(object->context) == 0) {
-      result = install_tracers() ? object->call.make() : nullptr;
+      result = install_tracers() ? finish_coroutine(object->call.make()) : nullptr;
       if (g->is_plain_thread()) end_child(result);
       if (!result) report_uncaught(g, object);
       Py_XDECREF(result);
@@ -219,14 +220,6 @@ GoroutineObject* start_native(const char* caller, NativeBody body, PyObject* con
   return nullptr;
 }
 
-bool refuse_coroutine_function(const char* caller, const char* argument, PyObject* function) {
-  PyObject* plain = PyMethod_Check(function) ? PyMethod_GET_FUNCTION(function) : function;
-  if (!PyFunction_Check(plain) || !(reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(plain))->co_flags & CO_COROUTINE)) return false;
-  PyErr_Format(PyExc_TypeError, "%s: %s must be a plain function, got the coroutine function %R; call it through asyncio.run", caller, argument,
-               function);
-  return true;
-}
-
 GoroutineObject* new_call(const char* caller, PyObject* const* args, Py_ssize_t nargs, PyObject* keyword_names) {
   if (nargs < 1) {
     PyErr_Format(PyExc_TypeError, "%s: a function is needed: %s(fn, *args, **kwargs)", caller, caller);
@@ -241,7 +234,6 @@ GoroutineObject* new_call(const char* caller, PyObject* const* args, Py_ssize_t 
     errors::bad_type(caller, "fn", "callable", function);
     return nullptr;
   }
-  if (refuse_coroutine_function(caller, "fn", function)) return nullptr;
   if (!may_start(caller)) return nullptr;
   GoroutineObject* object = new_object();
   if (!object) return nullptr;

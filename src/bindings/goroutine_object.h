@@ -73,9 +73,6 @@ bool add_goroutine_type(PyObject* module);
 // go(function, /, *args, **kwargs) -> Goroutine
 PyObject* go(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* keyword_names);
 
-// refuse_coroutine_function: TypeError and true if function is an async def (or a method that is one): calling it would begin nothing.
-bool refuse_coroutine_function(const char* caller, const char* argument, PyObject* function);
-
 // The two halves of go, for those who start a goroutine later or want to hear of its end. `caller` names the function in errors.
 // new_call checks the arguments and remembers the calling context; start_call starts it, once. Null or false with an exception set.
 GoroutineObject* new_call(const char* caller, PyObject* const* args, Py_ssize_t nargs, PyObject* keyword_names);

@@ -107,7 +107,9 @@ PyObject* unlock_os_thread(PyObject*, PyObject*) {
 PyMethodDef methods[] = {
     {"go", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(go)), METH_FASTCALL | METH_KEYWORDS,
      "go(fn, /, *args, **kwargs)\n--\n\nStart fn(*args, **kwargs) as a goroutine and return its Goroutine.\n\n"
-     "contextvars are copied. Does not park. FatalError for None, TypeError for what cannot be called."},
+     "contextvars are copied. If fn is an async def function, or returns a coroutine for another reason, the goroutine runs that too: what it\n"
+     "awaits of gort parks the goroutine, what only an event loop can serve is a RuntimeError there (gort.aio.wait).\n"
+     "Does not park. FatalError for None, TypeError for what cannot be called."},
     {"go_native", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(go_native)), METH_FASTCALL | METH_KEYWORDS,
      "go_native(address, arg=None)\n--\n\n"
      "Run the C function void (*)(void *) at address as a native goroutine, in parallel with Python, and return its Goroutine.\n\n"
@@ -120,7 +122,8 @@ PyMethodDef methods[] = {
      "Does not park. TypeError for what is no address, ValueError for 0, negative ones, and ctypes functions that need the GIL."},
     {"run", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(run)), METH_FASTCALL | METH_KEYWORDS,
      "run(main, /, *args, procs=None, seed=None, grace=1.0, **kwargs)\n--\n\n"
-     "Run main(*args, **kwargs) as goroutine 1 on this thread and return its value.\n\n"
+     "Run main(*args, **kwargs) as goroutine 1 on this thread and return its value, or if that is a coroutine (main is an async def) what\n"
+     "the coroutine returns, as with go.\n\n"
      "When main returns, the goroutines it started are stopped: GoExit is raised where they wait. Those that do not end within\n"
      "grace seconds are named in a ResourceWarning. An exception that leaves a goroutine ends the run and is raised here.\n"
      "Deadlock when nobody is left who could wake anybody; FatalError inside a goroutine.\n\n"

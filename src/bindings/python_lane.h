@@ -30,6 +30,7 @@ struct Frame {
   GoroutineObject* object = nullptr;    // owned while the goroutine lives
   CodeRecord* record = nullptr;         // of its function; may be null
   bool spoiled = false;                 // the state cannot be used again
+  bool runs_coroutine = false;          // see coroutines.h
   std::atomic<bool> told{false};        // to end, by a wait: GoExit is raised once in a goroutine
 #ifdef GORT_WITHOUT_GIL
   PyThreadState parked{};

@@ -6,6 +6,7 @@ bool register_all(PyObject* module) {
   return register_channels(module) &&
          register_sync(module) &&
          register_awaitables(module) &&
+         register_coroutines(module) &&
          register_context(module) &&
          register_heap(module) &&
          register_gc(module) &&

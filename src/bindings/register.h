@@ -8,6 +8,7 @@ namespace gort::python {
 bool register_channels(PyObject* module);
 bool register_sync(PyObject* module);
 bool register_awaitables(PyObject* module);
+bool register_coroutines(PyObject* module);
 bool register_context(PyObject* module);
 bool register_heap(PyObject* module);
 bool register_gc(PyObject* module);

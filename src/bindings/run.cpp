@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "coroutines.h"
 #include "deferred.h"
 #include "errors.h"
 #include "gort/gc/collector.h"
@@ -324,13 +325,22 @@ const char* refuse_run(M* m, Run* run) {
 
 }  // namespace
 
+// finish_coroutine for main, whose thread may be inside an event loop (Jupyter's): that one stands still meanwhile, so it is not the coroutine's.
+static PyObject* finish_main(PyObject* result) {
+  if (!result || !PyCoro_CheckExact(result)) return result;
+  PyObject* module = PyImport_ImportModule("gort._loops");
+  PyObject* value = module ? PyObject_CallMethod(module, "outside", "O", result) : nullptr;
+  Py_XDECREF(module);
+  Py_DECREF(result);
+  return value;
+}
+
 PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* names) {
   if (nargs < 1) {
     PyErr_SetString(PyExc_TypeError, "run: a function is needed: run(main, *args, **kwargs)");
     return nullptr;
   }
   if (!PyCallable_Check(args[0])) return errors::bad_type("run", "main", "callable", args[0]);
-  if (refuse_coroutine_function("run", "main", args[0])) return nullptr;
   M* m = machine();
   if (!m) return nullptr;
   if (!m->own || m->current != m->own) {
@@ -397,7 +407,7 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* name
 
   PyObject* positional = PyTuple_New(nargs - 1);
   for (Py_ssize_t i = 1; positional && i < nargs; i++) PyTuple_SET_ITEM(positional, i - 1, Py_NewRef(args[i]));
-  PyObject* result = positional ? PyObject_Call(args[0], positional, keywords) : nullptr;
+  PyObject* result = positional ? finish_main(PyObject_Call(args[0], positional, keywords)) : nullptr;
   Py_XDECREF(positional);
   Py_XDECREF(keywords);
 

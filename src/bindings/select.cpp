@@ -20,8 +20,8 @@ namespace {
 struct CaseObject {
   PyObject_HEAD
   PyObject* chan;
-  PyObject* value;     // of an object channel's send; null otherwise
-  Element number;      // of a typed channel's send
+  PyObject* value;     // of a send of an object or of fixed bytes; null otherwise
+  Element number;      // of another send
   bool is_send;
 };
 PyTypeObject* case_type = nullptr;
@@ -77,14 +77,16 @@ PyObject* send_case(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
     PyErr_SetString(PyExc_TypeError, "send: the channel is receive-only");
     return nullptr;
   }
-  Element number{0};
-  bool object = as_chan(chan)->kind == Kind::Object;
-  if (!object && !to_number("send", as_chan(chan)->kind, args[1], &number)) return nullptr;
+  Element element{0};
+  if (!to_element("send", as_chan(chan), args[1], &element)) return nullptr;
   PyObject* self = case_type->tp_alloc(case_type, 0);
-  if (!self) return nullptr;
+  if (!self) {
+    drop_element(as_chan(chan), element);
+    return nullptr;
+  }
   as_case(self)->chan = Py_NewRef(chan);
-  as_case(self)->value = object ? Py_NewRef(args[1]) : nullptr;
-  as_case(self)->number = number;
+  if (as_chan(chan)->kind <= Kind::Bytes) as_case(self)->value = element.object;
+  else as_case(self)->number = element;
   as_case(self)->is_send = true;
   return self;
 }
@@ -112,7 +114,13 @@ ChanObject* chan_of(PyObject* arg) {
   if (is_chan(arg)) return as_chan(arg);
   return Py_TYPE(arg) == case_type ? as_chan(as_case(arg)->chan) : nullptr;
 }
-bool offers_object(PyObject* arg) { return Py_TYPE(arg) == case_type && as_case(arg)->value; }
+bool offers_object(PyObject* arg) {
+  return Py_TYPE(arg) == case_type && as_case(arg)->value && as_chan(as_case(arg)->chan)->kind == Kind::Object;
+}
+bool receives_bytes(PyObject* arg) {
+  ChanObject* ch = chan_of(arg);
+  return ch && ch->kind == Kind::Bytes && !(Py_TYPE(arg) == case_type && as_case(arg)->is_send);
+}
 
 bool parse_options(PyObject* const* values, PyObject* names, bool* has_default, Nanos* deadline) {
   for (Py_ssize_t i = 0, n = PyTuple_GET_SIZE(names); i < n; i++) {
@@ -131,33 +139,59 @@ bool parse_options(PyObject* const* values, PyObject* names, bool* has_default, 
   return true;
 }
 
-// Fills the cases in; takes no references. False with an exception set.
-bool read_cases(PyObject* const* args, Py_ssize_t count, SelectCase* cases, Element* elements, bool* has_objects) {
+// Gives up the rooms for fixed bytes that were not filled.
+void drop_rooms(PyObject* const* args, Py_ssize_t count, const Element* elements, Py_ssize_t filled) {
+  for (Py_ssize_t i = 0; i < count; i++) {
+    if (i != filled && receives_bytes(args[i])) drop_room(chan_of(args[i]), elements[i]);
+  }
+}
+
+// What select must look after besides its cases.
+struct Contents {
+  bool objects = false;   // are offered
+  bool rooms = false;     // have been made
+};
+
+// Fills the cases in; takes no references but the rooms. False with an exception set, and with no room left.
+bool read_cases(PyObject* const* args, Py_ssize_t count, SelectCase* cases, Element* elements, Contents* contents) {
+  auto make_room = [&](Py_ssize_t i) {
+    ChanObject* ch = chan_of(args[i]);
+    if (!receives_bytes(args[i])) [[likely]] return true;
+    if (room_for(ch, &elements[i])) {
+      cases[i].element = place_in_core(ch, elements[i]);
+      return contents->rooms = true;
+    }
+    drop_rooms(args, i, elements, -1);
+    return false;
+  };
   for (Py_ssize_t i = 0; i < count; i++) {
     PyObject* arg = args[i];
     if (is_chan(arg)) {
       ChanObject* ch = as_chan(arg);
       if (!ch->plain && ch->no_receive) {
         PyErr_Format(PyExc_TypeError, "select: case %zd receives, but the channel is send-only", i);
+        drop_rooms(args, i, elements, -1);
         return false;
       }
       cases[i] = {ch->channel, SelectCase::Recv, &elements[i], ch->timer};
+      if (!make_room(i)) return false;
     } else if (Py_TYPE(arg) == case_type) {
       CaseObject* c = as_case(arg);
       ChanObject* ch = as_chan(c->chan);
       if (c->is_send) {
         elements[i] = c->number;
-        if (c->value) {
-          elements[i].object = c->value;
-          *has_objects = true;
-        }
+        if (c->value) elements[i].object = c->value;
+        if (offers_object(arg)) contents->objects = true;
       }
       cases[i] = {ch->channel, c->is_send ? SelectCase::Send : SelectCase::Recv, &elements[i], ch->timer};
+      if (c->is_send) cases[i].element = place_in_core(ch, elements[i]);
+      else if (!make_room(i)) return false;
     } else if (arg == Py_None) {
       cases[i] = {nullptr, SelectCase::Recv, nullptr};
     } else {
       PyErr_Format(PyExc_TypeError, "select: case %zd must be a Chan, recv(ch), send(ch, v) or None, got %.200s", i,
                    Py_TYPE(arg)->tp_name);
+      drop_rooms(args, i, elements, -1);
       return false;
     }
   }
@@ -204,9 +238,9 @@ PyObject* select(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* n
     Room room{size_t(count)};
     SelectCase* cases = room.cases();
     Element* elements = room.elements();
-    bool has_objects = false;
-    if (!read_cases(args, count, cases, elements, &has_objects)) return nullptr;
-    if (has_objects) {
+    Contents contents;
+    if (!read_cases(args, count, cases, elements, &contents)) return nullptr;
+    if (contents.objects) {
       for (Py_ssize_t i = 0; i < count; i++) {
         if (offers_object(args[i])) Py_INCREF(as_case(args[i])->value);
       }
@@ -218,7 +252,9 @@ PyObject* select(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* n
       errors::translate();
       failed = true;
     }
-    if (has_objects) drop_offers(args, count, failed || s.outcome != Outcome::Fired ? -1 : s.index);
+    bool fired = !failed && s.outcome == Outcome::Fired;
+    if (contents.objects) drop_offers(args, count, fired ? s.index : -1);
+    if (contents.rooms) drop_rooms(args, count, elements, fired && s.ok ? s.index : -1);
     if (failed) return nullptr;
     if (s.outcome != Outcome::Fired) return raise_outcome(s.outcome);
     after_wait();

@@ -278,7 +278,7 @@ bool read_set(PyObject* number, Set* set) {
 bool receives_signals(PyObject* chan) {
   if (!is_chan(chan) || as_chan(chan)->no_send) return false;
   Kind kind = as_chan(chan)->kind;
-  return kind != Kind::Bool && kind != Kind::Event;
+  return kind != Kind::Bool && kind != Kind::Event && kind != Kind::Bytes;
 }
 
 // notify(ch, set)

@@ -1,8 +1,11 @@
 // The C++ half of the example extension; see CMakeLists.txt and test_extension.py.
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <memory>
 
 #include "gort/chan/typed_channel.h"
@@ -93,6 +96,23 @@ PyObject* relay(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
   return done ? PyLong_FromLongLong(count) : nullptr;
 }
 
+// reverse(blocks, results): a native goroutine that sends each block with its bytes in reverse, until blocks is closed.
+PyObject* reverse(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
+  if (nargs != 2) return PyErr_Format(PyExc_TypeError, "reverse: takes 2 arguments, got %zd", nargs);
+  using Block = std::array<std::byte, 24>;
+  gort::Chan<Block> blocks, results;
+  if (!gp::channel("reverse", "blocks", args[0], gp::Directions::Receive, &blocks)) return nullptr;
+  if (!gp::channel("reverse", "results", args[1], gp::Directions::Send, &results)) return nullptr;
+  gort::go([blocks, results] {
+    for (Block block : blocks) {
+      std::reverse(block.begin(), block.end());
+      results.send(block);
+    }
+    results.close();
+  });
+  return gp::chan_object(blocks);
+}
+
 // hop_time(n): n times to the native lane and back; the nanoseconds that took.
 PyObject* hop_time(PyObject*, PyObject* argument) {
   long n = PyLong_AsLong(argument);
@@ -137,6 +157,7 @@ PyObject* start_batch(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
 
 PyMethodDef functions[] = {
     {"relay", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(relay)), METH_FASTCALL, nullptr},
+    {"reverse", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(reverse)), METH_FASTCALL, nullptr},
     {"start_batch", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(start_batch)), METH_FASTCALL, nullptr},
     {"hop_time", hop_time, METH_O, nullptr},
     {"batch", batch, METH_O, nullptr},

@@ -85,6 +85,27 @@ def test_a_channel_of_another_type_or_direction_is_a_type_error_that_names_it(me
         meeting.Meeting(gort.after(0), 10)
 
 
+@pytest.mark.parametrize("capacity", [0, 3])
+def test_blocks_of_bytes_are_shared_with_native_goroutines(meeting, capacity):
+    sent = [bytes((n + k) % 256 for k in range(24)) for n in range(100)]
+
+    def main():
+        blocks, results = gort.Chan(capacity, dtype="bytes24"), gort.Chan(capacity, dtype="bytes24")
+        assert meeting.reverse(blocks, results).dtype == "bytes24"
+
+        def produce():
+            for block in sent:
+                blocks.send(block)
+            blocks.close()
+
+        gort.go(produce)
+        with pytest.raises(TypeError, match="reverse: blocks must be a Chan of dtype bytes24, got bytes23"):
+            meeting.reverse(gort.Chan(dtype="bytes23"), results)
+        return list(results)
+
+    assert gort.run(main) == [block[::-1] for block in sent]
+
+
 @pytest.fixture(params=["goroutine 1", "goroutine", "plain thread"])
 def inside(request):
     def call(fn):

@@ -261,7 +261,7 @@ class Fuzz:
         knot = gort.Chan[Any](2)
         knot.send(knot)
         self.objects = [
-            a, b, closed, knot, gort.Chan(1, dtype="i64"), gort.Chan(0, dtype="f32"), gort.Chan(1, dtype="bool"), gort.Chan(2, dtype="u8"), gort.nil_chan,
+            a, b, closed, knot, gort.Chan(1, dtype="i64"), gort.Chan(0, dtype="f32"), gort.Chan(1, dtype="bool"), gort.Chan(2, dtype="u8"), gort.Chan(1, dtype="bytes3"), gort.nil_chan,
             a.sender(), b.receiver(), gort.send(a, 1), gort.recv(b), gort.Timer(100), gort.Timer(0), gort.Ticker(0.005), gort.after(0.001),
             gort.after_func(1000, int), sync.Mutex(), rw, rw.rlocker(), sync.Once(), sync.Cond(sync.Mutex()), sync.Cond(rw), sync.Pool(), sync.Pool(list),
             sync.WaitGroup(), sync.SpinLock(), sync.LockFreeQueue(3), sync.LockFreeQueue(), sync.Group(), sync.Semaphore(2), sync.SingleFlight(),

@@ -323,7 +323,7 @@ def test_a_subscript_is_for_type_checkers_only():
         (lambda: Chan(2**70), ValueError, f"Chan: cap must be from 0 to 17592186044416, got {2**70}"),
         (lambda: Chan("3"), TypeError, "Chan: cap must be an int, got str"),
         (lambda: Chan(1.0), TypeError, "Chan: cap must be an int, got float"),
-        (lambda: Chan(dtype="int"), ValueError, "Chan: dtype must be one of i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 bool, got 'int'"),
+        (lambda: Chan(dtype="int"), ValueError, "Chan: dtype must be one of i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 bool, or bytesN with N from 1 to 65535, got 'int'"),
         (lambda: Chan(dtype=int), TypeError, "Chan: dtype must be a str, got type"),
         (lambda: Chan(dtype="i8", zero=1), ValueError, "Chan: zero must be left out when dtype is given, got 1"),
         (lambda: Chan(name=3), TypeError, "Chan: name must be a str, got int"),
@@ -388,7 +388,7 @@ def test_a_float_channel_gives_back_the_same_floats(values):
     assert list(ch) == values
 
 
-@pytest.mark.parametrize(("dtype", "zero"), [("i64", 0), ("u8", 0), ("f32", 0.0), ("f64", 0.0), ("bool", False)])
+@pytest.mark.parametrize(("dtype", "zero"), [("i64", 0), ("u8", 0), ("f32", 0.0), ("f64", 0.0), ("bool", False), ("bytes3", bytes(3))])
 def test_the_zero_value_of_a_typed_channel_is_its_types(dtype, zero):
     ch = Chan(dtype=dtype)
     ch.close()
@@ -405,6 +405,9 @@ def test_the_zero_value_of_a_typed_channel_is_its_types(dtype, zero):
         ("f64", "1", TypeError, "send: v must be a float, got str"),
         ("f64", 10**400, ValueError, f"send: v must be within the range of a float, got {10**400}"),
         ("f32", 1e39, ValueError, "send: v must be within the range of an f32, got 1e+39"),
+        ("bytes3", "abc", TypeError, "send: v must be bytes, got str"),
+        ("bytes3", b"ab", ValueError, "send: v must be 3 bytes, got b'ab'"),
+        ("bytes1", b"", ValueError, "send: v must be 1 byte, got b''"),
     ],
 )
 def test_a_typed_channel_refuses_what_is_not_of_its_type(dtype, value, error, text):
@@ -413,6 +416,72 @@ def test_a_typed_channel_refuses_what_is_not_of_its_type(dtype, value, error, te
         ch.send(value)
     assert str(caught.value) == text
     assert len(ch) == 0
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 16, 1000, 65535])
+@pytest.mark.parametrize("capacity", [0, 2])
+def test_a_channel_of_fixed_bytes_carries_exactly_those(inside, size, capacity):
+    values = [bytes((i + k) % 256 for k in range(size)) for i in range(5)]
+
+    def main():
+        ch = Chan(capacity, dtype=f"bytes{size}")
+
+        def produce():
+            for value in values:
+                ch.send(value)
+            ch.close()
+
+        gort.go(produce)
+        got = list(ch)
+        assert ch.recv_ok() == (bytes(size), False) and ch.try_recv() == (bytes(size), False)
+        assert ch.dtype == f"bytes{size}" and repr(ch) == f"<Chan bytes{size} 0/{capacity} closed>"
+        return got
+
+    assert inside(main) == values
+
+
+def test_other_buffers_are_sent_as_they_are_at_that_moment():
+    ch = Chan(3, dtype="bytes2")
+    for value in (bytearray(b"ab"), memoryview(b"cd"), memoryview(b"e1f2")[::2]):
+        ch.send(value)
+    assert [ch.recv() for _ in range(3)] == [b"ab", b"cd", b"ef"]
+
+
+@pytest.mark.parametrize("dtype", ["bytes", "bytes0", "bytes65536", "bytes01", "bytes-1", "bytes 1", "bytes1 ", "bytes99999999999", "\ud800"])
+def test_there_are_bytes_of_1_to_65535_and_no_others(dtype):
+    with pytest.raises(ValueError, match="^Chan: dtype must be one of i8"):
+        Chan(dtype=dtype)
+
+
+def test_fixed_bytes_have_their_references_back_after_every_way_through_a_channel(until_waiting):
+    value = bytes(range(200))
+    before = sys.getrefcount(value)
+
+    def main():
+        ch, got = Chan(1, dtype="bytes200"), []
+        ch.send(value)
+        assert not ch.try_send(value)
+        with pytest.raises(TimeoutError):
+            ch.send(value, timeout=0)
+        assert sys.getrefcount(value) == before
+        waits = gort.go(lambda: got.append(ch.recv()))
+        waits.join()
+        alone = [bytes(range(200))]
+        counts = sys.getrefcount(got[0]), sys.getrefcount(alone[0])
+        assert got == alone and counts[0] == counts[1]
+        assert ch.try_send(value)
+        assert sys.getrefcount(value) == before
+        assert ch.recv() == value and ch.try_recv() is None
+        with pytest.raises(TimeoutError):
+            ch.recv(timeout=0)
+        parked = gort.go(ch.recv)
+        until_waiting(parked)
+        ch.close()
+        with pytest.raises(gort.PanicError):
+            ch.send(value)
+
+    gort.run(main)
+    assert sys.getrefcount(value) == before
 
 
 # --- references

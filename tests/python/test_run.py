@@ -482,21 +482,3 @@ def test_a_goexit_that_came_too_late_is_not_left_to_the_next_goroutine():
         assert len(ended) == 8
     release.close()
     kept.join()
-
-
-async def coroutine_function():
-    raise AssertionError("never called")
-
-
-class HasOne:
-    async def method(self):
-        raise AssertionError("never called")
-
-
-@pytest.mark.parametrize("function", [coroutine_function, HasOne().method])
-@pytest.mark.parametrize(("name", "argument", "begin"), [("run", "main", gort.run), ("go", "fn", gort.go)])
-def test_run_and_go_refuse_a_coroutine_function(name, argument, begin, function):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(TypeError, match=f"^{name}: {argument} must be a plain function, got the coroutine function <.*; call it through asyncio.run$"):
-            begin(function)

@@ -197,6 +197,47 @@ def test_typed_channels_convert_their_values():
     assert select(ints, reals) == (1, 0.0, False)
 
 
+def test_fixed_bytes_go_through_selects():
+    a, b, value = Chan(1, dtype="bytes20"), Chan(1, dtype="bytes4"), bytes(range(20))
+    before = sys.getrefcount(value)
+    offer = send(a, value)
+    assert repr(offer) == f"send(<Chan bytes20 0/1>, {value!r})"
+    assert select(offer, b) == (0, None, False)
+    assert select(offer, b, default=True) == (-1, None, False)
+    assert select(recv(a), b) == (0, value, True)
+    with pytest.raises(TimeoutError):
+        select(a, b, timeout=0)
+    with pytest.raises(TypeError, match="select: case 2"):
+        select(a, b, 3)
+    with pytest.raises(TypeError, match="select: case 1 receives"):
+        select(a, b.sender())
+    b.close()
+    assert select(a, b) == (1, bytes(4), False)
+    with pytest.raises(PanicError):
+        select(send(b, b"1234"))
+    del offer
+    assert sys.getrefcount(value) == before
+
+
+def test_fixed_bytes_wait_in_selects(until_waiting):
+    a, b, got = Chan(dtype="bytes20"), Chan(dtype="bytes20"), []
+
+    def main():
+        g = gort.go(lambda: got.append(select(a, b)))
+        until_waiting(g)
+        b.send(bytes(range(20)))
+        g.join()
+        g = gort.go(lambda: got.append(select(send(a, bytes(20)), b)))
+        until_waiting(g)
+        got.append(a.recv())
+        g.join()
+
+    gort.run(main)
+    assert got[0] == (1, bytes(range(20)), True)
+    assert got[1] == bytes(20) or got[2] == bytes(20)
+    assert (0, None, False) in got[1:]
+
+
 # --- misuse
 
 

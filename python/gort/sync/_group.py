@@ -6,13 +6,14 @@ the limit it was taken from, so a limit may be lifted while goroutines are activ
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
 
 from .._checks import function_of, whole
 from .._final import Final
 from .._future import Future
-from .._gort import Cond, Mutex, WaitGroup
+from .._gort import Cond, Mutex, WaitGroup, _finish_coroutine
 from ..errors import GoExit, PanicError
 
 if TYPE_CHECKING:
@@ -67,8 +68,12 @@ class Group(Final):
         child, group._cancel = with_cancel_cause(ctx)
         return GroupPair(group, child)
 
-    def go(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call fn in a goroutine of its own; returns the Future of its result. Parks while as many as the limit are active."""
+    @overload
+    def go(self, fn: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+    @overload
+    def go(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+    def go(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Call fn, which may be async, in a goroutine of its own; returns the Future of its result. Parks while as many as the limit are active."""
         function_of("go", fn)
         part = _Part(self, self._limit, fn, args, kwargs)
         if part.limit is not None:
@@ -76,7 +81,11 @@ class Group(Final):
         self._wait_group.go(part.run)
         return part.future
 
-    def try_go(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T] | None:
+    @overload
+    def try_go(self, fn: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> Future[T] | None: ...
+    @overload
+    def try_go(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T] | None: ...
+    def try_go(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any] | None:
         """Like go, but does not park: None, with nothing started, while as many as the limit are active. Go's TryGo says it by a bool."""
         function_of("try_go", fn)
         part = _Part(self, self._limit, fn, args, kwargs)
@@ -190,7 +199,7 @@ class _Part:
 
     def run(self) -> None:
         try:
-            value = self.fn(*self.args, **self.kwargs)
+            value = _finish_coroutine(self.fn(*self.args, **self.kwargs))
         except GoExit:
             raise
         except BaseException as error:

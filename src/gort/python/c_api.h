@@ -79,7 +79,7 @@ typedef struct gort_api {
   uint64_t (*goroutine_id)(void);    /* the caller's, never reused */
 
   /* GIL. chan_of gives the channel of a gort.Chan (a new reference), or NULL with TypeError set, which names function and argument, if it
-   * is none of that dtype ("i8" .. "u64", "f32", "f64", "bool"), or does not allow what it is wanted for. */
+   * is none of that dtype ("i8" .. "u64", "f32", "f64", "bool", "bytes1" .. "bytes65535"), or does not allow what it is wanted for. */
   gort_chan* (*chan_of)(const char* function, const char* argument, struct _object* object, const char* dtype, int wanted);
   /* GIL. chan_object makes a gort.Chan of a channel; NULL with MemoryError set. */
   struct _object* (*chan_object)(gort_chan* chan);
@@ -88,7 +88,7 @@ typedef struct gort_api {
   void (*chan_retain)(gort_chan* chan);
   void (*chan_release)(gort_chan* chan);
 
-  /* These park for at most timeout nanoseconds; 0 and less tries once. The element has the C type of the dtype. */
+  /* These park for at most timeout nanoseconds; 0 and less tries once. The element has the C type of the dtype; of bytesN it is N bytes. */
   int (*chan_send)(gort_chan* chan, const void* element, int64_t timeout);
   int (*chan_recv)(gort_chan* chan, void* element, int64_t timeout);
   int (*chan_close)(gort_chan* chan);

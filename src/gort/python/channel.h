@@ -4,11 +4,14 @@
 //   if (!gort::python::channel("count", "out", object, gort::python::Directions::Send, &out)) return nullptr;   // TypeError is set
 //   gort::go([=] { out.send(42); });                                   // a native goroutine, without the GIL
 //
-// T is the C++ type of a dtype: int8_t .. int64_t (i8 .. i64), uint8_t .. uint64_t (u8 .. u64), float (f32), double (f64), bool.
+// T is the C++ type of a dtype: int8_t .. int64_t (i8 .. i64), uint8_t .. uint64_t (u8 .. u64), float (f32), double (f64), bool,
+// std::array<std::byte, N> (bytesN).
 // Both sides hold references: the channel lives for as long as either uses it.
 // REQUIRES, for both functions: the GIL is held, gort is imported, no Python exception is set. Neither parks.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -22,6 +25,8 @@ inline constexpr bool kHasDtype =
     std::is_same_v<T, bool> || std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, int8_t> ||
     std::is_same_v<T, int16_t> || std::is_same_v<T, int32_t> || std::is_same_v<T, int64_t> || std::is_same_v<T, uint8_t> ||
     std::is_same_v<T, uint16_t> || std::is_same_v<T, uint32_t> || std::is_same_v<T, uint64_t>;
+template <size_t N>
+inline constexpr bool kHasDtype<std::array<std::byte, N>> = N > 0 && N < 65536;
 
 // channel puts the channel of an argument into *out. False with TypeError set, which names the function and the argument, if the object is
 // no Chan of that dtype, is nil_chan or a timer's, or is a view that lacks a wanted direction; *out is untouched then.
