@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Unit = Literal["ns", "s", "fraction", "B"]
-Pace = Literal["compiled", "gort", "greenlet", "asyncio", "threads"]
+Pace = Literal["compiled", "gort", "greenlet", "gevent", "asyncio", "threads"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Repetitions:
     compiled: int = 1
     gort: int = 1
     greenlet: int = 1
+    gevent: int = 1
     asyncio: int = 1
     threads: int = 1
 
@@ -50,31 +51,31 @@ CASES: tuple[Case, ...] = (
         "yield",
         "Two goroutines yield half of the repetitions each; time per yield.",
         "ns",
-        Repetitions(compiled=3_000_000, gort=2_000_000, greenlet=1_000_000, asyncio=200_000, threads=6_000),
+        Repetitions(compiled=3_000_000, gort=2_000_000, greenlet=1_000_000, gevent=200_000, asyncio=200_000, threads=6_000),
     ),
     Case(
         "spawn_wait",
         "Start a goroutine that only calls done() of a wait group, wait for the group, and again; time per goroutine.",
         "ns",
-        Repetitions(compiled=800_000, gort=600_000, greenlet=30_000, asyncio=60_000, threads=4_000),
+        Repetitions(compiled=800_000, gort=600_000, greenlet=30_000, gevent=60_000, asyncio=60_000, threads=4_000),
     ),
     Case(
         "spawn_batch",
         "Start 1000 goroutines that only call done() of a wait group, wait for the group, and again; time per goroutine.",
         "ns",
-        Repetitions(compiled=1_500_000, gort=800_000, greenlet=30_000, asyncio=80_000, threads=4_000),
+        Repetitions(compiled=1_500_000, gort=800_000, greenlet=30_000, gevent=60_000, asyncio=80_000, threads=4_000),
     ),
     Case(
         "round_trip",
         "One goroutine sends an integer over an unbuffered channel to another, which sends it back over a second one; time per round trip.",
         "ns",
-        Repetitions(compiled=1_000_000, gort=1_000_000, greenlet=600_000, asyncio=40_000, threads=5_000),
+        Repetitions(compiled=1_000_000, gort=1_000_000, greenlet=600_000, gevent=40_000, asyncio=40_000, threads=5_000),
     ),
     Case(
         "buffered",
         "One goroutine sends integers over a channel of capacity 128, another receives them; time per integer.",
         "ns",
-        Repetitions(compiled=8_000_000, gort=4_000_000, asyncio=500_000, threads=150_000),
+        Repetitions(compiled=8_000_000, gort=4_000_000, gevent=300_000, asyncio=500_000, threads=150_000),
     ),
     Case(
         "select2",
@@ -84,23 +85,93 @@ CASES: tuple[Case, ...] = (
         Repetitions(compiled=1_500_000, gort=1_000_000, asyncio=40_000),
     ),
     Case(
+        "select10",
+        "Ten goroutines send a tenth of the repetitions each over an unbuffered channel of their own, an eleventh receives all with a "
+        "ten-way select; time per integer.",
+        "ns",
+        Repetitions(compiled=800_000, gort=500_000),
+    ),
+    Case(
+        "select_default",
+        "One goroutine looks at an empty unbuffered channel with a select that has a default; time per look.",
+        "ns",
+        Repetitions(compiled=20_000_000, gort=3_000_000),
+    ),
+    Case(
+        "chan_contended",
+        "Four goroutines share a channel of capacity 400; each sends 100 integers, receives 100, and again; time per integer.",
+        "ns",
+        Repetitions(compiled=8_000_000, gort=2_000_000, gevent=300_000, asyncio=500_000, threads=150_000),
+    ),
+    Case(
         "mutex",
         "One goroutine locks and unlocks a mutex nobody else uses; time per lock and unlock.",
         "ns",
-        Repetitions(compiled=20_000_000, gort=4_000_000, asyncio=2_000_000, threads=4_000_000),
+        Repetitions(compiled=20_000_000, gort=4_000_000, gevent=2_000_000, asyncio=2_000_000, threads=4_000_000),
     ),
     Case(
         "mutex_contended",
         "Four goroutines lock the same mutex, add one to a counter and unlock it, a quarter of the repetitions each; time per "
         "lock and unlock.",
         "ns",
-        Repetitions(compiled=10_000_000, gort=2_000_000, asyncio=1_000_000, threads=2_000_000),
+        Repetitions(compiled=10_000_000, gort=2_000_000, gevent=1_000_000, asyncio=1_000_000, threads=2_000_000),
     ),
     Case(
         "mutex_handoff",
         "As mutex_contended, but the holder yields once before it unlocks, so that the lock always has waiters; time per lock and unlock.",
         "ns",
-        Repetitions(compiled=1_000_000, gort=500_000, asyncio=60_000, threads=3_000),
+        Repetitions(compiled=1_000_000, gort=500_000, gevent=60_000, asyncio=60_000, threads=3_000),
+    ),
+    Case(
+        "rwmutex_read",
+        "Four goroutines lock a RWMutex and unlock it, a quarter of the repetitions each, every hundredth time to write and else to "
+        "read; time per lock and unlock.",
+        "ns",
+        Repetitions(compiled=10_000_000, gort=2_000_000),
+    ),
+    Case(
+        "wait_group",
+        "One goroutine adds one to a wait group and takes it away; time per pair.",
+        "ns",
+        Repetitions(compiled=20_000_000, gort=3_000_000),
+    ),
+    Case(
+        "pool",
+        "Four goroutines get an object of 64 bytes from a pool, or make one if there is none, and put it back, a quarter of the "
+        "repetitions each; time per pair.",
+        "ns",
+        Repetitions(compiled=10_000_000, gort=2_000_000),
+    ),
+    Case(
+        "map_load",
+        "Four goroutines load random ones of 1024 keys of a concurrent map, a quarter of the repetitions each; time per load.",
+        "ns",
+        Repetitions(compiled=8_000_000, gort=2_000_000),
+    ),
+    Case(
+        "map_mixed",
+        "As map_load, but every tenth time the key's value is stored; time per operation.",
+        "ns",
+        Repetitions(compiled=8_000_000, gort=2_000_000),
+    ),
+    Case(
+        "context_cancel",
+        "One goroutine makes a cancellable child of a context that can be cancelled, and cancels it; time per child.",
+        "ns",
+        Repetitions(compiled=2_000_000, gort=500_000),
+    ),
+    Case(
+        "timer_stop",
+        "One goroutine makes a timer with a channel, due in an hour, and stops it; time per timer.",
+        "ns",
+        Repetitions(compiled=3_000_000, gort=500_000),
+    ),
+    Case(
+        "sleepers",
+        "Start goroutines that sleep for 100 ms and end, and wait for all; processor time per goroutine.",
+        "ns",
+        Repetitions(compiled=100_000, gort=10_000, gevent=10_000, asyncio=10_000, threads=2_000),
+        warmed=False,
     ),
     Case(
         "skynet",
@@ -113,13 +184,13 @@ CASES: tuple[Case, ...] = (
         "ring",
         "1000 goroutines in a ring pass one integer on over unbuffered channels; time per pass.",
         "ns",
-        Repetitions(compiled=1_000_000, gort=500_000, asyncio=50_000),
+        Repetitions(compiled=1_000_000, gort=500_000, gevent=50_000, asyncio=50_000),
     ),
     Case(
         "sleep_late",
         "A goroutine sleeps for 200 us again and again and nothing else runs; how much later than asked it goes on.",
         "ns",
-        Repetitions(compiled=500, gort=500, asyncio=500, threads=500),
+        Repetitions(compiled=500, gort=500, gevent=500, asyncio=500, threads=500),
     ),
     Case(
         "sleep_late_hogs",
@@ -145,7 +216,7 @@ CASES: tuple[Case, ...] = (
         "Start goroutines that receive from one channel, wait until all are parked, close it and wait until all have ended; "
         "time per goroutine, and resident memory per goroutine while all are parked.",
         "ns",
-        Repetitions(compiled=100_000, gort=10_000, greenlet=10_000, asyncio=10_000, threads=2_000),
+        Repetitions(compiled=100_000, gort=10_000, greenlet=10_000, gevent=10_000, asyncio=10_000, threads=2_000),
         extras={"bytes_each": "B"},
         warmed=False,
     ),
@@ -154,7 +225,7 @@ CASES: tuple[Case, ...] = (
         "Two goroutines count and yield while a third sits in time.sleep(0.5); their rate as a fraction of the rate "
         "while it waits cooperatively. One repetition is one such pause of each kind.",
         "fraction",
-        Repetitions(gort=2, greenlet=2, asyncio=2, threads=2),
+        Repetitions(gort=2, greenlet=2, gevent=2, asyncio=2, threads=2),
         higher_is_better=True,
         warmed=False,
     ),

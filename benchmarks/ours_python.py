@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from time import perf_counter_ns
+from functools import partial
+from random import Random
+from time import perf_counter_ns, process_time_ns
 
 import gort
 from benchmarks.memory import parked_answer, resident_bytes
@@ -124,6 +126,48 @@ def select2(n: int) -> Answer:
     return per_operation(together(lambda: produce(left), lambda: produce(right), consume), 2 * each)
 
 
+def select10(n: int) -> Answer:
+    each = max(1, n // 10)
+    ways: list[gort.Chan[int]] = [gort.Chan() for _ in range(10)]
+
+    def produce(way: gort.Chan[int]) -> None:
+        send = way.send
+        for i in range(each):
+            send(i)
+
+    def consume() -> None:
+        select = gort.select
+        for _ in range(10 * each):
+            select(*ways)
+
+    return per_operation(together(*(partial(produce, way) for way in ways), consume), 10 * each)
+
+
+def select_default(n: int) -> Answer:
+    empty: gort.Chan[int] = gort.Chan()
+    select = gort.select
+    start = perf_counter_ns()
+    for _ in range(n):
+        select(empty, default=True)
+    return per_operation(perf_counter_ns() - start, n)
+
+
+def chan_contended(n: int) -> Answer:
+    turn = 100
+    turns = max(1, n // 4 // turn)
+    shared: gort.Chan[int] = gort.Chan(4 * turn)
+
+    def body() -> None:
+        send, recv = shared.send, shared.recv
+        for _ in range(turns):
+            for i in range(turn):
+                send(i)
+            for _ in range(turn):
+                recv()
+
+    return per_operation(together(body, body, body, body), 4 * turns * turn)
+
+
 def mutex(n: int) -> Answer:
     free = gort.Mutex()
     lock, unlock = free.lock, free.unlock
@@ -163,6 +207,100 @@ def mutex_handoff(n: int) -> Answer:
             unlock()
 
     return per_operation(together(body, body, body, body), 4 * each)
+
+
+def rwmutex_read(n: int) -> Answer:
+    each, shared = max(1, n // 4), gort.RWMutex()
+    counter = 0
+
+    def body() -> None:
+        nonlocal counter
+        seen = 0
+        lock, unlock, rlock, runlock = shared.lock, shared.unlock, shared.rlock, shared.runlock
+        for i in range(each):
+            if i % 100 == 0:
+                lock()
+                counter += 1
+                unlock()
+            else:
+                rlock()
+                seen += counter
+                runlock()
+
+    return per_operation(together(body, body, body, body), 4 * each)
+
+
+def wait_group(n: int) -> Answer:
+    group = gort.WaitGroup()
+    add, done = group.add, group.done
+    start = perf_counter_ns()
+    for _ in range(n):
+        add(1)
+        done()
+    return per_operation(perf_counter_ns() - start, n)
+
+
+def pool(n: int) -> Answer:
+    each, buffers = max(1, n // 4), gort.sync.Pool(lambda: bytearray(64))
+
+    def body() -> None:
+        get, put = buffers.get, buffers.put
+        for _ in range(each):
+            put(get())
+
+    return per_operation(together(body, body, body, body), 4 * each)
+
+
+def map_with(store_every: int) -> Callable[[int], Answer]:
+    """Random keys of 1024; of store_every operations one stores, 0: none."""
+
+    def work(n: int) -> Answer:
+        each = max(1, n // 4)
+        table: gort.Map[int, int] = gort.Map()
+        for key in range(1024):
+            table.store(key, key)
+
+        def body(seed: int) -> None:
+            load, store = table.load, table.store
+            keys = Random(seed).choices(range(1024), k=1000)
+            for i in range(each):
+                key = keys[i % 1000]
+                if store_every and i % store_every == 0:
+                    store(key, key)
+                else:
+                    load(key)
+
+        return per_operation(together(*(partial(body, seed) for seed in range(4))), 4 * each)
+
+    return work
+
+
+def context_cancel(n: int) -> Answer:
+    parent, stop = gort.context.with_cancel(gort.context.background())
+    with_cancel = gort.context.with_cancel
+    start = perf_counter_ns()
+    for _ in range(n):
+        with_cancel(parent)[1]()
+    elapsed = perf_counter_ns() - start
+    stop()
+    return per_operation(elapsed, n)
+
+
+def timer_stop(n: int) -> Answer:
+    new_timer = gort.Timer
+    start = perf_counter_ns()
+    for _ in range(n):
+        new_timer(3600).stop()
+    return per_operation(perf_counter_ns() - start, n)
+
+
+def sleepers(n: int) -> Answer:
+    group = gort.WaitGroup()
+    start = process_time_ns()
+    for _ in range(n):
+        group.go(gort.sleep, 0.1)
+    group.wait()
+    return per_operation(process_time_ns() - start, n)
 
 
 def parked(n: int) -> Answer:
@@ -311,9 +449,20 @@ if __name__ == "__main__":
             "round_trip": round_trip,
             "buffered": buffered,
             "select2": select2,
+            "select10": select10,
+            "select_default": select_default,
+            "chan_contended": chan_contended,
             "mutex": mutex,
             "mutex_contended": mutex_contended,
             "mutex_handoff": mutex_handoff,
+            "rwmutex_read": rwmutex_read,
+            "wait_group": wait_group,
+            "pool": pool,
+            "map_load": map_with(0),
+            "map_mixed": map_with(10),
+            "context_cancel": context_cancel,
+            "timer_stop": timer_stop,
+            "sleepers": sleepers,
             "skynet": skynet,
             "ring": ring,
             "sleep_late": sleep_late,

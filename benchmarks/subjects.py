@@ -78,6 +78,11 @@ def _greenlet(_: Path | None, __: Path) -> Subject:
     return Subject("greenlet", "python", False, "greenlet", _module("peers.greenlet_peer"))
 
 
+def _gevent(_: Path | None, __: Path) -> Subject:
+    _require("gevent")
+    return Subject("gevent", "python", False, "gevent", _module("peers.gevent_peer"))
+
+
 def _threads(_: Path | None, __: Path) -> Subject:
     return Subject("threads", "python", False, "threads", _module("peers.threads_peer"))
 
@@ -90,6 +95,7 @@ _KNOWN: dict[str, Callable[[Path | None, Path], Subject]] = {
     "uvloop": _uvloop,
     "runloom": _runloom,
     "greenlet": _greenlet,
+    "gevent": _gevent,
     "threads": _threads,
 }
 KEYS = tuple(_KNOWN)

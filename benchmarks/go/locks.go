@@ -44,3 +44,24 @@ func mutexHandoff(n int) float64 {
 	}
 	return nanoseconds(together(body, body, body, body), 4*each)
 }
+
+func rwmutexRead(n int) float64 {
+	each := max(1, n/4)
+	var shared sync.RWMutex
+	counter := 0
+	body := func() {
+		seen := 0
+		for i := 0; i < each; i++ {
+			if i%100 == 0 {
+				shared.Lock()
+				counter++
+				shared.Unlock()
+			} else {
+				shared.RLock()
+				seen += counter
+				shared.RUnlock()
+			}
+		}
+	}
+	return nanoseconds(together(body, body, body, body), 4*each)
+}

@@ -31,9 +31,19 @@ var perOperation = map[string]func(n int) float64{
 	"round_trip":      roundTrip,
 	"buffered":        buffered,
 	"select2":         select2,
+	"select10":        select10,
+	"select_default":  selectDefault,
+	"chan_contended":  chanContended,
 	"mutex":           mutex,
 	"mutex_contended": mutexContended,
 	"mutex_handoff":   mutexHandoff,
+	"rwmutex_read":    rwmutexRead,
+	"wait_group":      waitGroup,
+	"pool":            pool,
+	"map_load":        mapLoad,
+	"map_mixed":       mapMixed,
+	"context_cancel":  contextCancel,
+	"timer_stop":      timerStop,
 	"skynet":          skynet,
 	"ring":            ring,
 	"sleep_late":      sleepLate,
@@ -57,6 +67,9 @@ func measure(name string, n int) answer {
 			result.Extra = map[string]float64{"bytes_each": bytesEach}
 		}
 		return result
+	case "sleepers":
+		value := sleepers(n)
+		return answer{Case: name, Value: &value, Unit: "ns"}
 	case "bintrees":
 		value := bintrees(n)
 		return answer{Case: name, Value: &value, Unit: "s"}

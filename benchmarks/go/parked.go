@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -46,4 +47,27 @@ func parked(n int) (nanosecondsEach, bytesEach float64) {
 	ended.Wait()
 	elapsed += time.Since(start)
 	return nanoseconds(elapsed, n), (during - before) / float64(n)
+}
+
+func processorTime() time.Duration {
+	var spent syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &spent); err != nil {
+		panic(err)
+	}
+	return time.Duration(spent.Utime.Nano() + spent.Stime.Nano())
+}
+
+// sleepers returns nanoseconds of processor time per goroutine.
+func sleepers(n int) float64 {
+	var ended sync.WaitGroup
+	start := processorTime()
+	ended.Add(n)
+	for i := 0; i < n; i++ {
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			ended.Done()
+		}()
+	}
+	ended.Wait()
+	return nanoseconds(processorTime()-start, n)
 }

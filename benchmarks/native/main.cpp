@@ -21,6 +21,10 @@ constexpr std::pair<const char*, double (*)(int64_t)> kPerOperation[] = {
     {"yield", yield},           {"spawn_wait", spawn_wait},           {"spawn_batch", spawn_batch},
     {"round_trip", round_trip}, {"buffered", buffered},               {"select2", select2},
     {"mutex", mutex},           {"mutex_contended", mutex_contended}, {"mutex_handoff", mutex_handoff},
+    {"select10", select10},     {"select_default", select_default},   {"chan_contended", chan_contended},
+    {"rwmutex_read", rwmutex_read}, {"wait_group", wait_group},       {"pool", pool},
+    {"map_load", map_load},     {"map_mixed", map_mixed},             {"context_cancel", context_cancel},
+    {"timer_stop", timer_stop},
     {"skynet", skynet},         {"ring", ring},                       {"sleep_late", sleep_late},
     {"sleep_late_hogs", sleep_late_hogs}, {"stop_world", stop_world},           {"stop_world_hogs", stop_world_hogs},
 };
@@ -43,6 +47,7 @@ std::string measure(const std::string& name, int64_t n) {
     std::string answer = R"("value": )" + number(each.nanoseconds_each) + R"(, "unit": "ns")";
     return each.bytes_each > 0 ? answer + R"(, "extra": {"bytes_each": )" + number(each.bytes_each) + "}" : answer;
   }
+  if (name == "sleepers") return R"("value": )" + number(sleepers(n)) + R"(, "unit": "ns")";
   if (name == "bintrees") return R"("value": )" + number(bintrees(n)) + R"(, "unit": "s")";
   return R"("value": null, "reason": "a case about Python")";
 }

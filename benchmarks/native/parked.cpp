@@ -1,3 +1,4 @@
+#include <time.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -19,7 +20,28 @@ double resident_bytes() {
   return resident * double(sysconf(_SC_PAGESIZE));
 }
 
+gort::Nanos processor_time() {
+  timespec spent;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+  return gort::Nanos(spent.tv_sec) * gort::kSecond + spent.tv_nsec;
+}
+
 }  // namespace
+
+double sleepers(int64_t n) {
+  gort::WaitGroup ended;
+  gort::Nanos start = processor_time();
+  ended.add(int32_t(n));
+  for (int64_t i = 0; i < n; i++) {
+    gort::go([&] {
+      gort::Outcome outcome = gort::sleep_until(gort::deadline_after(100 * gort::kMillisecond));
+      if (outcome != gort::Outcome::TimedOut) gort::throw_outcome(outcome);
+      ended.done();
+    });
+  }
+  ended.wait();
+  return per_operation(processor_time() - start, n);
+}
 
 Parked parked(int64_t n) {
   gort::Chan<gort::Empty> gate(0);

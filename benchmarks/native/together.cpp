@@ -5,7 +5,7 @@
 
 namespace bench {
 
-gort::Nanos together(std::initializer_list<Body> bodies) {
+gort::Nanos together(const std::vector<Body>& bodies) {
   gort::WaitGroup done;
   gort::Nanos start = gort::nanotime();
   done.add(int32_t(bodies.size()));

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
+#include <vector>
 
 #include "gort/base/clock.h"
 
@@ -12,7 +12,7 @@ namespace bench {
 using Body = std::function<void()>;
 
 // together starts the bodies in their order, waits for all and returns the time that took.
-gort::Nanos together(std::initializer_list<Body> bodies);
+gort::Nanos together(const std::vector<Body>& bodies);
 
 // per_operation is the time of one of n operations in ns.
 inline double per_operation(gort::Nanos elapsed, int64_t n) { return double(elapsed) / double(n); }

@@ -98,6 +98,22 @@ def buffered(n: int) -> Answer:
     return per_operation(together(produce, consume), n)
 
 
+def chan_contended(n: int) -> Answer:
+    turn = 100
+    turns = max(1, n // 4 // turn)
+    shared: Queue[int] = Queue(4 * turn)
+
+    def body() -> None:
+        put, get = shared.put, shared.get
+        for _ in range(turns):
+            for i in range(turn):
+                put(i)
+            for _ in range(turn):
+                get()
+
+    return per_operation(together(body, body, body, body), 4 * turns * turn)
+
+
 def mutex(n: int) -> Answer:
     free = Lock()
     acquire, release = free.acquire, free.release
@@ -220,6 +236,7 @@ if __name__ == "__main__":
             "spawn_batch": spawn_batch,
             "round_trip": round_trip,
             "buffered": buffered,
+            "chan_contended": chan_contended,
             "mutex": mutex,
             "mutex_contended": mutex_contended,
             "mutex_handoff": mutex_handoff,

@@ -26,7 +26,7 @@ PySendResult throw_into(PyObject* coroutine, PyObject** got) {
 bool grant(PyObject* wish) {
   if (wish == Py_None) {
     M* m = machine();
-    if (m) m->lane->yield(m, m->current);
+    if (m && m->current) m->lane->yield(m, m->current);
     return m;
   }
   PyErr_Format(PyExc_RuntimeError,

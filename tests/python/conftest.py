@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import signal
 import time
@@ -39,6 +40,15 @@ def nothing_is_left_behind() -> Iterator[None]:
     if armed_timers() > before:
         gc.collect()
         assert armed_timers() <= before, "the test left timers armed"
+
+
+@pytest.fixture(autouse=True)
+def locks_are_used_well(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The whole suite runs under the check of locks. Without patience for waits, so that a machine that stands still makes no fault."""
+    with gort.sync.check(hook=lambda fault: None, patience=math.inf) as checking:
+        yield
+    if not request.node.get_closest_marker("lock_faults"):
+        assert not checking.faults, "\n\n".join(map(str, checking.faults))
 
 
 @pytest.fixture

@@ -87,8 +87,7 @@ Outcome Channel::send_wait(const void* element, Nanos deadline) {
   return outcome;
 }
 
-bool Channel::try_send(const void* element) {
-  if (!looks_sendable()) return false;
+bool Channel::try_send_now(const void* element) {
   lock_.lock();
   G* wake = nullptr;
   Attempt attempt = send_locked(element, wake);
@@ -136,8 +135,7 @@ Received Channel::recv_wait(void* element, Nanos deadline) {
   return {outcome, false};
 }
 
-TryReceived Channel::try_recv(void* element) {
-  if (!looks_receivable()) return TryReceived::WouldBlock;
+TryReceived Channel::try_recv_now(void* element) {
   lock_.lock();
   G* wake = nullptr;
   Attempt attempt = recv_locked(element, wake);

@@ -66,9 +66,10 @@ class alignas(16) Channel {
   // recv moves the next value to *element (null: dropped; only for types without destructor). Wait reason: chan receive.
   [[nodiscard]] Received recv(void* element, Nanos deadline = kForever);
 
-  // The same without ever waiting. A failure takes no lock (Go's fast path), so it may be a moment old.
-  [[nodiscard]] bool try_send(const void* element);
-  [[nodiscard]] TryReceived try_recv(void* element);
+  // The same without ever waiting. A failure takes no lock (Go's fast path), so it may be a moment old; nor a call: a select of one with a default is
+  // asked in loops.
+  [[nodiscard]] bool try_send(const void* element) { return looks_sendable() && try_send_now(element); }
+  [[nodiscard]] TryReceived try_recv(void* element) { return looks_receivable() ? try_recv_now(element) : TryReceived::WouldBlock; }
 
   // close throws Panic("close of closed channel"). Waiting receivers get zero and !ok, waiting senders the Panic of send.
   void close();
@@ -145,6 +146,8 @@ class alignas(16) Channel {
   Attempt send_locked(const void* element, G*& wake);
   Attempt recv_locked(void* element, G*& wake);
 
+  bool try_send_now(const void* element);
+  TryReceived try_recv_now(void* element);
   Outcome send_wait(const void* element, Nanos deadline);
   Received recv_wait(void* element, Nanos deadline);
 

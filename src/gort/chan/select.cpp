@@ -165,15 +165,6 @@ Selected select_one(SelectCase& c, Nanos deadline) {
   return {r.outcome, r.outcome == Outcome::Fired ? 0 : -1, r.ok};
 }
 
-Selected select_one_or_default(SelectCase& c) {
-  if (c.channel && c.dir == SelectCase::Send && c.channel->try_send(c.element)) return {Outcome::Fired, 0, false};
-  if (c.channel && c.dir == SelectCase::Recv) {
-    TryReceived r = c.channel->try_recv(c.element);
-    if (r != TryReceived::WouldBlock) return {Outcome::Fired, 0, r == TryReceived::Value};
-  }
-  return {Outcome::Fired, -1, false};
-}
-
 Selected select_none(Nanos deadline) {
   if (has_passed(deadline)) return {Outcome::TimedOut};
   begin_wait(current_to_wait());
@@ -183,7 +174,7 @@ Selected select_none(Nanos deadline) {
 Selected select_cases(SelectCase* cases, size_t count, bool has_default, Nanos deadline) {
   if (count == 0) return has_default ? Selected{Outcome::Fired, -1, false} : select_none(deadline);
   if (!has_default) world::safe_point();
-  if (count == 1) return has_default ? select_one_or_default(cases[0]) : select_one(cases[0], deadline);
+  if (count == 1) return has_default ? detail::select_one_or_default(cases[0]) : select_one(cases[0], deadline);
   if (count <= kOnStack) {
     uint16_t poll[kOnStack], locks[kOnStack];
     alignas(Waiter) unsigned char waiters[kOnStack * sizeof(Waiter)];
@@ -231,7 +222,7 @@ class Receivings {
 
 }  // namespace
 
-Selected select(SelectCase* cases, size_t count, bool has_default, Nanos deadline) {
+Selected detail::select_any(SelectCase* cases, size_t count, bool has_default, Nanos deadline) {
   for (size_t i = 0; i < count; i++) {
     if (!cases[i].timer) [[likely]] continue;
     Receivings receivings(cases, count);

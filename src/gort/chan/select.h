@@ -43,4 +43,21 @@ inline constexpr size_t kMaxSelectCases = 65536;
 // Panic("reflect.Select: too many cases (max 65536)"); std::bad_alloc for more than 8 cases. Nothing is done then.
 [[nodiscard]] Selected select(SelectCase* cases, size_t count, bool has_default, Nanos deadline = kForever);
 
+namespace detail {
+Selected select_any(SelectCase* cases, size_t count, bool has_default, Nanos deadline);
+
+// What Go's compiler makes of a select with one case and a default, too: a try. Not of a timer's channel.
+inline Selected select_one_or_default(const SelectCase& c) {
+  if (!c.channel) return {Outcome::Fired, -1, false};
+  if (c.dir == SelectCase::Send) return {Outcome::Fired, c.channel->try_send(c.element) ? 0 : -1, false};
+  TryReceived r = c.channel->try_recv(c.element);
+  return {Outcome::Fired, r == TryReceived::WouldBlock ? -1 : 0, r == TryReceived::Value};
+}
+}  // namespace detail
+
+inline Selected select(SelectCase* cases, size_t count, bool has_default, Nanos deadline) {
+  if (count == 1 && has_default && !cases[0].timer) return detail::select_one_or_default(cases[0]);
+  return detail::select_any(cases, count, has_default, deadline);
+}
+
 }  // namespace gort

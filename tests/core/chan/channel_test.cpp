@@ -362,12 +362,12 @@ BOOST_AUTO_TEST_CASE(a_woken_sender_does_not_need_the_channel_any_more) {
       ChannelRef ch = make_ints(0);
       go([channel = ch.get()] {
         int64_t v = 1;
-        channel->send(&v);
+        (void)channel->send(&v);
       });
       while (ch->waiting_senders() == 0) yield();
       if (i == 0) (void)sleep_until(deadline_after(30 * kMillisecond));   // the wait counts
       int64_t v;
-      ch->recv(&v);
+      (void)ch->recv(&v);
     }
   });
 }

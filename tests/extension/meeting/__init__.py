@@ -2,6 +2,6 @@
 
 import gort  # noqa: F401  first: brings libgort.so, which the module below needs
 
-from ._meeting import Meeting, batch, hop_time, relay, start_batch
+from ._meeting import Meeting, batch, hop_time, relay, reverse, start_batch
 
-__all__ = ["Meeting", "batch", "hop_time", "relay", "start_batch"]
+__all__ = ["Meeting", "batch", "hop_time", "relay", "reverse", "start_batch"]

@@ -412,6 +412,7 @@ def test_a_call_of_sometimes_that_raises_does_not_count(inside):
     assert inside(body) == [1]
 
 
+@pytest.mark.lock_faults
 def test_a_do_inside_do_waits_for_itself():
     some = Sometimes()
     with pytest.raises(gort.Deadlock):

@@ -173,6 +173,7 @@ def test_unlock_of_an_unlocked_mutex_is_fatal_and_changes_nothing(inside, progra
     assert inside(body)
 
 
+@pytest.mark.lock_faults
 def test_a_lock_that_nobody_gives_back_is_a_deadlock():
     def body():
         mu = Mutex()

@@ -385,6 +385,7 @@ def test_readers_behind_a_writer_that_is_stopped_come_in(until_waiting):
 
 
 @pytest.mark.parametrize("program", ["lock lock", "lock rlock", "rlock lock"])
+@pytest.mark.lock_faults
 def test_who_waits_for_itself_is_a_deadlock(program):
     mu = RWMutex()
     with pytest.raises(gort.Deadlock):
@@ -392,6 +393,7 @@ def test_who_waits_for_itself_is_a_deadlock(program):
     assert sum(mu.state) == 1
 
 
+@pytest.mark.lock_faults
 def test_a_reader_that_locks_again_behind_a_writer_is_a_deadlock(until_waiting):
     def main():
         mu = RWMutex()
@@ -433,6 +435,7 @@ def test_unlock_of_an_unlocked_one_is_fatal_and_changes_nothing(inside, program)
     assert inside(body) == f"sync: {MISUSE[program]} of unlocked RWMutex"
 
 
+@pytest.mark.lock_faults
 def test_what_it_cannot_do_is_refused():
     mu = RWMutex()
     for call, text in [

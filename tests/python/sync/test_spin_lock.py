@@ -228,6 +228,7 @@ def test_an_explored_run_gets_out_of_a_contended_lock() -> None:
         assert gort.run(body, seed=seed) == 30
 
 
+@pytest.mark.lock_faults
 def test_it_is_an_object_with_identity() -> None:
     lock = SpinLock()
     assert lock != SpinLock() and weakref.ref(lock)() is lock
