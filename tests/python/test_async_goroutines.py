@@ -377,18 +377,19 @@ def test_the_end_of_the_run_ends_its_awaits(until_waiting):
 
 
 def test_the_end_of_the_run_ends_one_that_only_yields():
-    ended = []
+    turns, ended = [], []
 
     async def yields():
         try:
             while True:
+                turns.append(1)
                 await asyncio.sleep(0)
         finally:
             ended.append(1)
 
     async def main():
         gort.go(yields)
-        for _ in range(3):
+        while len(turns) < 3:   # it has begun: else it would not at all
             await asyncio.sleep(0)
 
     gort.run(main)
