@@ -80,8 +80,8 @@ def running(function: str) -> AbstractEventLoop | None:
 def outside(coroutine: Coroutine[Any, Any, T]) -> T:
     """What coroutine returns, run by the calling goroutine as if no loop were running in its thread; parks."""
     loop = asyncio._get_running_loop()
-    asyncio._set_running_loop(None)
     try:
+        asyncio._set_running_loop(None)  # in here: Ctrl-C may come right after it
         return _gort._finish_coroutine(coroutine)
     finally:
         asyncio._set_running_loop(loop)

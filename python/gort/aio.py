@@ -40,7 +40,7 @@ __all__ = ["select", "session", "sleep", "wait"]
 
 
 async def sleep(s: float | datetime.timedelta) -> None:
-    """gort.sleep for tasks: wait s seconds, zero and less not at all. ValueError for NaN. It is the loop's own timer."""
+    """gort.sleep for tasks: wait s seconds, zero and less not at all. ValueError for NaN. In tasks it is the loop's own timer; a coroutine that a goroutine runs parks."""
     seconds = _checks.seconds("sleep", "s", s)
     if _loops.running("sleep") is None:
         _gort.sleep(seconds)
