@@ -167,22 +167,11 @@ async def _recv(ch: Chan[T]) -> T:
     return (await _recv_ok(ch))[0]
 
 
-class _Values:
-    """async for v in ch"""
-
-    __slots__ = ("_ch",)
-
-    def __init__(self, ch: Chan[Any]) -> None:
-        self._ch = ch
-
-    def __aiter__(self) -> _Values:
-        return self
-
-    async def __anext__(self) -> Any:
-        value, ok = await _recv_ok(self._ch)
-        if not ok:
-            raise StopAsyncIteration
-        return value
+async def _next(ch: Chan[T]) -> T:
+    value, ok = await _recv_ok(ch)
+    if not ok:
+        raise StopAsyncIteration
+    return value
 
 
 async def _lock(lock: Mutex | RWMutex) -> None:

@@ -43,7 +43,10 @@ async def sleep(s: float | datetime.timedelta) -> None:
     """gort.sleep for tasks: wait s seconds, zero and less not at all. ValueError for NaN. In tasks it is the loop's own timer; a coroutine that a goroutine runs parks."""
     seconds = _checks.seconds("sleep", "s", s)
     if _loops.running("sleep") is None:
-        _gort.sleep(seconds)
+        if seconds > 0:
+            await _gort._await_sleep(seconds)
+        else:
+            _gort.sleep(seconds)
     else:
         await asyncio.sleep(max(seconds, 0))
 
@@ -61,7 +64,9 @@ async def select(*cases: Chan[Any] | Case | None, default: bool = False, timeout
     """
     loop = _loops.running("select")
     if loop is None:
-        return _gort.select(*cases, default=default, timeout=timeout)
+        if default:
+            return _gort.select(*cases, default=default, timeout=timeout)
+        return await _gort._await_select(*cases, timeout=timeout)
     chosen = _gort.select(*cases, default=True, timeout=timeout)
     if chosen.index >= 0 or default:
         return chosen

@@ -1,5 +1,8 @@
 #include "awaitables.h"
 
+#include <atomic>
+
+#include "await_object.h"
 #include "errors.h"
 #include "goroutine_object.h"
 #include "raw_type.h"
@@ -10,11 +13,13 @@
 namespace gort::python {
 
 PyObject* awaited(const char* function, PyObject* self, PyObject* argument) {
-  PyObject* module = PyImport_ImportModule("gort._awaits");
-  if (!module) return nullptr;
-  PyObject* coroutine = argument ? PyObject_CallMethod(module, function, "OO", self, argument) : PyObject_CallMethod(module, function, "O", self);
-  Py_DECREF(module);
-  return coroutine;
+  static std::atomic<PyObject*> loaded{nullptr};   // for ever; import's own way to it is half of an await that need not wait
+  PyObject* module = loaded.load(std::memory_order_acquire);
+  if (!module) {
+    if (!(module = PyImport_ImportModule("gort._awaits"))) return nullptr;
+    loaded.store(module, std::memory_order_release);
+  }
+  return argument ? PyObject_CallMethod(module, function, "OO", self, argument) : PyObject_CallMethod(module, function, "O", self);
 }
 
 PyObject* await_finish(PyObject* self) {
@@ -77,10 +82,11 @@ namespace {
 PyMethodDef functions[] = {{"_go_told", raw(go_told), METH_FASTCALL | METH_KEYWORDS, nullptr},
                            {"_withdraw", withdraw, METH_O, nullptr},
                            {"_note_holder", note_holder, METH_O, nullptr},
+                           {"_await_sleep", await_sleep, METH_O, nullptr},
                            {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace
 
-bool register_awaitables(PyObject* module) { return PyModule_AddFunctions(module, functions) == 0; }
+bool register_awaitables(PyObject* module) { return add_await_type() && PyModule_AddFunctions(module, functions) == 0; }
 
 }  // namespace gort::python

@@ -1,8 +1,8 @@
-// Awaitables: what the extension's types give to asyncio tasks: ch.asend(v), ch.arecv(), async for, mutex.alock(), async with, await wg, await g.
+// Awaitables: what the extension's types give to be awaited: ch.asend(v), ch.arecv(), async for, mutex.alock(), async with, await wg, await g.
 //
-// Each is a coroutine of gort._awaits, which says how an await waits (docs/async.md has the contract). Here are only the ways from a type's slot to that
-// module, imported at first use because it needs asyncio, and what it needs from the scheduler: a goroutine whose end is told, the end of its wait, a
-// lock's holder.
+// Where a goroutine runs the coroutine (serves_awaits), channels and sleep give an Await (await_object.h). All else is a coroutine of gort._awaits, which says how
+// an await waits (docs/async.md has the contract). Here are the ways from a type's slot to those, and what that module needs from the scheduler: a
+// goroutine whose end is told, the end of its wait, a lock's holder. It is imported at first use because it needs asyncio.
 #pragma once
 
 #include <Python.h>
@@ -11,6 +11,11 @@ namespace gort::python {
 
 // awaited calls gort._awaits.<function>(self), or with an argument (self, argument). The coroutine, or null with an exception set. Never parks.
 PyObject* awaited(const char* function, PyObject* self, PyObject* argument = nullptr);
+
+// Awaits, where serves_awaits(). REQUIRES: the channel allows it. await_recv: iterates: StopAsyncIteration once it is closed and drained.
+PyObject* await_send(PyObject* chan, PyObject* value);
+PyObject* await_recv(PyObject* chan, bool iterates);
+PyObject* await_sleep(PyObject*, PyObject* seconds);   // _await_sleep(s)
 
 // await_finish is Py_am_await of what has one way to wait for its end: the iterator of gort._awaits._finish(self).
 PyObject* await_finish(PyObject* self);

@@ -6,6 +6,7 @@
 
 #include "arguments.h"
 #include "awaitables.h"
+#include "coroutines.h"
 #include "errors.h"
 #include "python_lane.h"
 #include "references.h"
@@ -367,17 +368,22 @@ PyObject* chan_try_recv(PyObject* self, PyObject*) {
 
 PyObject* chan_asend(PyObject* self, PyObject* value) {
   if (as_chan(self)->no_send) return wrong_direction("asend", as_chan(self));
-  return awaited("_send", self, value);
+  return serves_awaits() ? await_send(self, value) : awaited("_send", self, value);
 }
 
 PyObject* chan_arecv(PyObject* self, PyObject*) {
   if (as_chan(self)->no_receive) return wrong_direction("arecv", as_chan(self));
-  return awaited("_recv", self);
+  return serves_awaits() ? await_recv(self, false) : awaited("_recv", self);
 }
 
 PyObject* chan_aiter(PyObject* self) {
   if (as_chan(self)->no_receive) return wrong_direction("__aiter__", as_chan(self));
-  return awaited("_Values", self);
+  return Py_NewRef(self);
+}
+
+PyObject* chan_anext(PyObject* self) {
+  if (as_chan(self)->no_receive) return wrong_direction("__anext__", as_chan(self));
+  return serves_awaits() ? await_recv(self, true) : awaited("_next", self);
 }
 
 PyObject* chan_close(PyObject* self, PyObject*) {
@@ -519,6 +525,7 @@ PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>(doc)},
                        {Py_tp_iter, reinterpret_cast<void*>(chan_iter)},
                        {Py_tp_iternext, reinterpret_cast<void*>(chan_next)},
                        {Py_am_aiter, reinterpret_cast<void*>(chan_aiter)},
+                       {Py_am_anext, reinterpret_cast<void*>(chan_anext)},
                        {Py_sq_length, reinterpret_cast<void*>(chan_len)},
                        {Py_nb_bool, reinterpret_cast<void*>(chan_bool)},
                        {Py_tp_methods, methods},

@@ -1,8 +1,11 @@
 #include "coroutines.h"
 
+#include <atomic>
 #include <utility>
 
+#include "await_object.h"
 #include "errors.h"
+#include "goroutine_object.h"
 #include "python_lane.h"
 #include "register.h"
 
@@ -35,11 +38,57 @@ bool grant(PyObject* wish) {
   return false;
 }
 
-PyObject* drive(PyObject* coroutine) {
+// The wait of the goroutine's own coroutine, which has yielded the Await. True: it is over, and the stack was kept.
+bool wait_whole(G* g, GoroutineObject* whole, PyObject* coroutine, PyObject* await) {
+  PyThreadState* state = frame_of(g)->state.load(std::memory_order_relaxed);
+  if (kWithoutGil || !may_leave_stack(g) || !holds_nothing(state) || !leave_context(state, &whole->context)) {
+    wait_for(as_await(await));
+    return true;
+  }
+  whole->coroutine = coroutine;
+  whole->awaits = await;
+  wait_stackless(as_await(await));
+  whole->coroutine = whole->awaits = nullptr;
+  return !whole->context || PyContext_Enter(whole->context) == 0;
+}
+
+// Sends the coroutine on until it returns.
+PyObject* drive(PyObject* coroutine, GoroutineObject* whole) {
   PyObject* got = nullptr;
   PySendResult sent = PyIter_Send(coroutine, Py_None, &got);
-  while (sent == PYGEN_NEXT) sent = grant(got) ? PyIter_Send(coroutine, Py_None, &got) : throw_into(coroutine, &got);
+  while (sent == PYGEN_NEXT) {
+    bool goes_on = true;
+    if (!is_await(got)) {
+      goes_on = grant(got);
+    } else {
+      if (whole) goes_on = wait_whole(self(), whole, coroutine, got);
+      else wait_for(as_await(got));
+      Py_DECREF(got);
+    }
+    sent = goes_on ? PyIter_Send(coroutine, Py_None, &got) : throw_into(coroutine, &got);
+  }
   return sent == PYGEN_RETURN ? got : nullptr;
+}
+
+// The loop that runs in this thread is asyncio's secret; while nobody has imported it there is none.
+bool loop_runs() {
+  static std::atomic<PyObject*> running{nullptr};   // asyncio._get_running_loop, for ever
+  PyObject* function = running.load(std::memory_order_acquire);
+  if (!function) {
+    static PyObject* name = PyUnicode_InternFromString("asyncio.events");
+    PyObject* module = name ? PyImport_GetModule(name) : nullptr;
+    function = module ? PyObject_GetAttrString(module, "_get_running_loop") : nullptr;   // it may be half imported
+    Py_XDECREF(module);
+    if (!function) {
+      PyErr_Clear();
+      return false;
+    }
+    running.store(function, std::memory_order_release);
+  }
+  PyObject* loop = PyObject_CallNoArgs(function);
+  if (!loop) PyErr_Clear();
+  Py_XDECREF(loop);
+  return loop && loop != Py_None;
 }
 
 PyObject* runs_coroutine_object(PyObject*, PyObject*) { return PyBool_FromLong(runs_coroutine()); }
@@ -52,13 +101,24 @@ PyMethodDef functions[] = {{"_runs_coroutine", runs_coroutine_object, METH_NOARG
 
 }  // namespace
 
-PyObject* finish_coroutine(PyObject* result) {
+PyObject* finish_coroutine(PyObject* result, GoroutineObject* whole) {
   if (!result || !PyCoro_CheckExact(result)) [[likely]] return result;
   Frame* frame = frame_of(self());
   bool before = std::exchange(frame->runs_coroutine, true);
-  PyObject* value = drive(result);
+  PyObject* value = drive(result, whole);
   frame->runs_coroutine = before;
   Py_DECREF(result);
+  return value;
+}
+
+PyObject* go_on_coroutine(GoroutineObject* whole) {
+  G* g = self();
+  wait_ended(as_await(whole->awaits), end_stackless(g));
+  PyObject* coroutine = std::exchange(whole->coroutine, nullptr);
+  Py_CLEAR(whole->awaits);
+  PyObject* value = drive(coroutine, whole);
+  frame_of(g)->runs_coroutine = false;
+  Py_DECREF(coroutine);
   return value;
 }
 
@@ -67,6 +127,8 @@ bool runs_coroutine() {
   G* g = m ? m->current : nullptr;
   return g && g->home == &lane() && frame_of(g) && frame_of(g)->runs_coroutine;
 }
+
+bool serves_awaits() { return runs_coroutine() && !loop_runs(); }
 
 bool register_coroutines(PyObject* module) { return PyModule_AddFunctions(module, functions) == 0; }
 

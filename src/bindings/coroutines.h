@@ -1,9 +1,14 @@
 // Coroutines that a goroutine runs: those of go(async def) and run(async def), and any other one that a goroutine's function returns.
 //
-// The goroutine sends the coroutine on until it returns; it is a goroutine as any other, with its id, its context and its place in dumps. What gort's types
-// give to be awaited (gort._awaits) asks runs_coroutine, and parks right there, as the ordinary call does: to park beneath frames of coroutines is nothing
-// special, since they stand on the goroutine's own stack. So every await has the semantics, the order and the cost of its ordinary call, and a function without
-// `async` that parks, called from a coroutine, needs no care.
+// The goroutine sends the coroutine on until it returns; it is a goroutine as any other, with its id, its context and its place in dumps. What a channel or a
+// sleep gives to be awaited is an Await (await_object.h), which the coroutine yields if it must wait. What the other types give (gort._awaits) asks
+// runs_coroutine, and parks right there, as the ordinary call does; and so may any function without `async`, since all stand on the goroutine's own stack. Every
+// await has the semantics and the order of its ordinary call.
+//
+// A goroutine whose function's coroutine has yielded an Await has nothing else on its stack. So it waits without: its stack and its thread state go to others
+// (park_stackless), and it has the coroutine, the Await and its G. When the wait is over its entry function calls go_on_coroutine, on any stack. It keeps its stack where
+// something of its own is in the thread state: values of threading.local, a tracer, a profiler; where its wait is measured; on builds without the GIL, where the
+// state is the machine's; and goroutine 1 and those that locked their thread do.
 // What else comes out of a coroutine is a wish to an event loop, and there is none: None (asyncio.sleep(0)) is gosched, anything else is answered with a
 // RuntimeError, raised where it was awaited.
 //
@@ -14,11 +19,21 @@
 
 namespace gort::python {
 
+struct GoroutineObject;
+
 // finish_coroutine returns what a goroutine's function returned, or if that was a coroutine, what the coroutine returns in its turn. Steals result, which may
 // be null with an exception set; so may be what it returns. Parks. REQUIRES: machine() succeeded in this call.
-PyObject* finish_coroutine(PyObject* result);
+// whole: the goroutine's object, if the caller is its entry function with nothing else on the stack; then this may not return, and the goroutine begins again.
+PyObject* finish_coroutine(PyObject* result, GoroutineObject* whole = nullptr);
+
+// go_on_coroutine goes on with the coroutine of a goroutine that begins again. Returns, or does not, as finish_coroutine.
+// REQUIRES: whole->coroutine; called from the entry function, in the goroutine's context.
+PyObject* go_on_coroutine(GoroutineObject* whole);
 
 // runs_coroutine: the calling goroutine is inside finish_coroutine.
 bool runs_coroutine();
+
+// serves_awaits: and no event loop of its own runs inside of it. Then what is awaited here may be an Await.
+bool serves_awaits();
 
 }  // namespace gort::python

@@ -147,6 +147,42 @@ bool clean_state(PyThreadState* state) {
   return !state->dict && !state->context && state->exc_info == &state->exc_state;
 }
 
+namespace {
+// repr() leaves its empty list of what it is inside of there; `threading.local` its values, before 3.13.
+bool is_empty(PyObject* dict) {
+  Py_ssize_t size = PyDict_GET_SIZE(dict);
+  PyObject* inside = size == 1 ? PyDict_GetItemString(dict, "Py_Repr") : nullptr;
+  return size == 0 || (inside && PyList_CheckExact(inside) && PyList_GET_SIZE(inside) == 0);
+}
+}  // namespace
+
+bool holds_nothing(PyThreadState* state) {
+  if (state->dict && !is_empty(state->dict)) return false;
+  if (state->async_gen_firstiter || state->async_gen_finalizer || state->c_tracefunc || state->c_profilefunc) return false;
+  if (state->coroutine_origin_tracking_depth != 0 || state->async_exc || has_exception(state)) return false;
+#if PY_VERSION_HEX >= 0x030d0000
+  if (state->threading_local_key || state->threading_local_sentinel) return false;
+#else
+  if (state->on_delete) return false;
+#endif
+  return state->exc_info == &state->exc_state && (!state->exc_state.exc_value || state->exc_state.exc_value == Py_None);
+}
+
+bool leave_context(PyThreadState* state, PyObject** context) {
+  if (*context) {
+    if (state->context != *context) return false;
+    if (PyContext_Exit(*context) == 0) return true;
+    PyErr_Clear();
+    return false;
+  }
+  *context = state->context;
+  if (state->context) {
+    state->context = nullptr;
+    state->context_ver++;
+  }
+  return true;
+}
+
 // PyThreadState_SetAsyncExc takes a thread id and hits the first state that has it; several goroutines share their machine's.
 void inject(PyThreadState* state, PyObject* exception) {
   unsigned long own = state->thread_id;

@@ -138,6 +138,12 @@ void keep_placed_frames();   // once, at import
 // not (the state must be thrown away).
 bool clean_state(PyThreadState* state);
 
+// holds_nothing tells whether the state of the calling goroutine, which runs no Python, has nothing of it but its context, so that the next one may have it as it is.
+bool holds_nothing(PyThreadState* state);
+
+// leave_context takes the goroutine out of *context, which it has entered, or if that is null puts the one there that it has got since. False: it is in another one.
+bool leave_context(PyThreadState* state, PyObject** context);
+
 // inject raises exception in the goroutine of that state at its next bytecode, whichever thread it is on. GIL held.
 void inject(PyThreadState* state, PyObject* exception);
 

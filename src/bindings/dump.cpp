@@ -1,5 +1,7 @@
 #include "dump.h"
 
+#include <algorithm>
+
 #include "frame_layout.h"
 #include "goroutine_object.h"
 #include "python_lane.h"
@@ -50,6 +52,44 @@ void Stack::take_frames(G* g) {
   }
   cut_ = frame != nullptr;
   Py_XDECREF(frame);
+  GoroutineObject* object = frame_of(g) ? frame_of(g)->object : nullptr;
+  if (object && object->coroutine) take_coroutines(object->coroutine);
+}
+
+namespace {
+// What coroutines, generators and asynchronous generators call their frame and what they wait for; null: the object is none, and has neither.
+struct Names {
+  const char* frame;
+  const char* awaits;
+};
+Names names_of(PyObject* object) {
+  if (PyCoro_CheckExact(object)) return {"cr_frame", "cr_await"};
+  if (PyGen_CheckExact(object)) return {"gi_frame", "gi_yieldfrom"};
+  if (PyAsyncGen_CheckExact(object)) return {"ag_frame", "ag_await"};
+  return {nullptr, nullptr};
+}
+}  // namespace
+
+// Of a goroutine that waits without a stack: each waits for the next one, the last for its Await.
+void Stack::take_coroutines(PyObject* outermost) {
+  PyObject* object = Py_NewRef(outermost);
+  for (Names names = names_of(object); names.frame && places_.size() < kMostFrames; names = names_of(object)) {
+    PyObject* frame = PyObject_GetAttrString(object, names.frame);
+    if (frame && PyFrame_Check(frame)) {
+      auto* at = reinterpret_cast<PyFrameObject*>(frame);
+      places_.push_back({reinterpret_cast<PyObject*>(PyFrame_GetCode(at)), PyFrame_GetLasti(at)});
+    }
+    Py_XDECREF(frame);
+    PyObject* next = PyObject_GetAttrString(object, names.awaits);
+    if (!next) {
+      PyErr_Clear();
+      break;
+    }
+    Py_DECREF(object);
+    object = next;
+  }
+  Py_DECREF(object);
+  std::reverse(places_.begin(), places_.end());
 }
 
 // While all stand nobody may make an object, and PyThreadState_GetFrame makes one for each frame.

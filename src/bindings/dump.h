@@ -37,6 +37,7 @@ class Stack {
     int offset;
   };
   void take_frames(G* g);
+  void take_coroutines(PyObject* outermost);
   void take_raw(G* g);
 
   std::vector<Place> places_;

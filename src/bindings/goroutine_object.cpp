@@ -97,7 +97,10 @@ void end(G* g, Frame* frame, GoroutineObject* object) {
   frame->record = nullptr;
   object->call.clear(reinterpret_cast<PyObject*>(object));
   Py_CLEAR(object->context);
-  if (!clean_state(frame->state)) frame->spoiled = true;
+  if (!clean_state(frame->state)) {
+    frame->spoiled = true;
+    g->borrows_stack = false;   // nobody else may have the state
+  }
   {
     ObjectLock hold(reinterpret_cast<PyObject*>(object));
     object->over = true;
@@ -112,10 +115,11 @@ void end(G* g, Frame* frame, GoroutineObject* object) {
 void goroutine_main(G* g) {
   Frame* frame = frame_of(g);
   GoroutineObject* object = frame->object;
-  if (!(g->requests.load(std::memory_order_acquire) & G::kExit)) {
+  if (object->coroutine || !(g->requests.load(std::memory_order_acquire) & G::kExit)) {
     PyObject* result = nullptr;
     if (!object->context || PyContext_Enter(object->context) == 0) {
-      result = install_tracers() ? finish_coroutine(object->call.make()) : nullptr;
+      if (object->coroutine) result = go_on_coroutine(object);
+      else if (install_tracers()) result = finish_coroutine(object->call.make(), object);
       if (g->is_plain_thread()) end_child(result);
       if (!result) report_uncaught(g, object);
       Py_XDECREF(result);
@@ -143,7 +147,7 @@ void native_main(G* g) {
     }
   }
   object->native.drop();
-  hop(lane(), g->fiber.stack.high);
+  hop(lane(), kNoFrames);
   if (g->own_machine) end_child(Py_NewRef(Py_None));
   if (error) {
     try {
@@ -251,10 +255,18 @@ GoroutineObject* new_call(const char* caller, PyObject* const* args, Py_ssize_t 
   return object;
 }
 
+// It is likely to wait without a stack, so it can do without until it runs.
+static bool runs_coroutine_only(GoroutineObject* object) {
+  PyObject* function = object->call.function();
+  if (kWithoutGil || object->native.invoke) return false;
+  if (PyMethod_Check(function)) function = PyMethod_GET_FUNCTION(function);
+  return PyFunction_Check(function) && (reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(function))->co_flags & CO_COROUTINE);
+}
+
 bool start_call(GoroutineObject* object, const Origin* origin) {
   G* g;
   try {
-    g = lane().new_goroutine();
+    g = lane().new_goroutine(runs_coroutine_only(object) ? Lane::kNoStack : 0);
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
     return false;
@@ -362,6 +374,8 @@ int goroutine_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   if (int stop = object->call.traverse(visit, arg)) return stop;
   Py_VISIT(object->context);
+  Py_VISIT(object->coroutine);
+  Py_VISIT(object->awaits);
   Py_VISIT(object->name);
   Py_VISIT(object->labels);
   Py_VISIT(object->whom);

@@ -54,6 +54,8 @@ struct GoroutineObject {
   Call call;                 // empty once it has ended; of a native body: what is kept until then
   NativeBody native;
   PyObject* context;         // contextvars.Context; null: no variable had a value
+  PyObject* coroutine;       // both not null while it waits without a stack (coroutines.h)
+  PyObject* awaits;
   PyObject* name;            // str or null
   PyObject* labels;          // dict or null
   PyObject* created_code;    // code object of the caller of go(), or null

@@ -40,7 +40,7 @@ bool may_be_candidate(G* g) {
   if (g->status.load(std::memory_order_acquire) != Status::Waiting) return false;
   if (Outcome(g->wait_word.load(std::memory_order_acquire) & 0xff) != Outcome::Pending) return false;
   Frame* frame = frame_of(g);
-  return frame && frame->object && frame->state;
+  return frame && frame->object && (frame->state || frame->object->coroutine);
 }
 
 // False: a wait for something that we know too little of.
@@ -199,6 +199,11 @@ void collect_owned(Candidate& c) {
   object->call.traverse(collect, &c.owned);
   if (object->context) c.owned.push_back(object->context);
   if (object->whom) c.owned.push_back(object->whom);
+  if (object->coroutine) {   // it waits without a stack, and these show all that they have
+    c.owned.push_back(object->coroutine);
+    c.owned.push_back(object->awaits);
+    return;
+  }
   collect_frames(c, frame_of(c.g)->state);
 }
 

@@ -132,6 +132,22 @@ class Held {
   const bool abroad_;
 };
 
+// Makes a state for g's stack. False with MemoryError set. May let go of the GIL.
+[[maybe_unused]] bool add_state(G* g) {
+  PyThreadState* state = new_state(g->fiber.stack.low, g->fiber.stack.high);
+  if (!state) return false;
+  place_frames(state, g->fiber.stack.high);
+  frame_of(g)->state = state;
+  states.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+[[maybe_unused]] void delete_state(PyThreadState* state) {
+  PyThreadState_Clear(state);
+  PyThreadState_Delete(state);
+  states.fetch_sub(1, std::memory_order_relaxed);
+}
+
 class PythonLane final : public LaneHooks {
  public:
   void machine_start(M* m) override {
@@ -289,11 +305,23 @@ class PythonLane final : public LaneHooks {
   void dead(G* g) override {
     Frame* frame = frame_of(g);
     if (kWithoutGil || !frame || !frame->state) return;
-    PyThreadState_Clear(frame->state);
-    PyThreadState_Delete(frame->state);
-    frame->state = nullptr;
-    states.fetch_sub(1, std::memory_order_relaxed);
+    delete_state(frame->state.exchange(nullptr));
   }
+
+#ifdef GORT_WITHOUT_GIL
+  // Nobody parks without a stack (coroutines.h).
+  void* take_state(G*) override { return nullptr; }
+  void give_state(G*, void*) override {}
+  void make_state(G*) override {}
+  void drop_state(void*) override {}
+#else
+  void* take_state(G* g) override { return frame_of(g)->state.exchange(nullptr, std::memory_order_relaxed); }
+  void give_state(G* g, void* state) override { frame_of(g)->state.store(static_cast<PyThreadState*>(state), std::memory_order_relaxed); }
+  void make_state(G* g) override {
+    if (!add_state(g)) throw std::bad_alloc();
+  }
+  void drop_state(void* state) override { delete_state(static_cast<PyThreadState*>(state)); }
+#endif
 
   // When the interpreter ends the object stays as it is: nothing may be given back to it any more.
   void thread_ended(G* g) override {
@@ -444,17 +472,11 @@ bool prepare_frame(G* g) {
   if (!frame) g->lane_data = frame = new Frame;
   frame->told.store(false, std::memory_order_relaxed);
   if (frame->spoiled) {
-    PyThreadState_Clear(frame->state);
-    PyThreadState_Delete(frame->state);
-    frame->state = nullptr;
+    delete_state(frame->state.exchange(nullptr));
     frame->spoiled = false;
-    states.fetch_sub(1, std::memory_order_relaxed);
   }
-  if (!frame->state) {
-    frame->state = new_state(g->fiber.stack.low, g->fiber.stack.high);
-    if (!frame->state) return false;
-    states.fetch_add(1, std::memory_order_relaxed);
-  }
+  if (!g->fiber.stack.low) return true;   // with its stack it gets one
+  if (!frame->state) return add_state(g);
   place_frames(frame->state, g->fiber.stack.high);   // each time: the memory of a stack that nobody needs is given back
   return true;
 #endif
@@ -558,7 +580,9 @@ void raise_in(G* g, [[maybe_unused]] const GoroutineObject* of, PyObject* except
   });
   Py_XDECREF(mine);
 #else
-  if (!frame_of(g)->told.load(std::memory_order_relaxed)) inject(frame_of(g)->state, exception);
+  // One that waits without a stack is told by its wait.
+  PyThreadState* state = frame_of(g)->state.load(std::memory_order_relaxed);
+  if (state && !frame_of(g)->told.load(std::memory_order_relaxed)) inject(state, exception);
 #endif
 }
 

@@ -72,7 +72,7 @@ inline M* operation() {
 // The calling goroutine. REQUIRES: machine() succeeded in this call.
 inline G* self() { return machine()->current; }
 
-// prepare_frame gives g a thread state. False with an exception set on failure.
+// prepare_frame gives g a thread state, if it has a stack. False with an exception set on failure.
 bool prepare_frame(G* g);
 
 // raise_outcome sets the Python exception for a wait that did not end with Fired, and returns null.

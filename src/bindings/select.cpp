@@ -7,6 +7,7 @@
 #include <new>
 
 #include "arguments.h"
+#include "await_object.h"
 #include "chan_object.h"
 #include "errors.h"
 #include "gort/chan/select.h"
@@ -223,45 +224,160 @@ PyObject* selected(Py_ssize_t index, PyObject* value, bool ok) {
   return result;
 }
 
+// A select of Python's arguments: what the core's works on, and what it holds meanwhile.
+class Selecting {
+ public:
+  Selecting(PyObject* const* args, Py_ssize_t count) : args_(args), count_(count), room_(size_t(count)) {}
+
+  // Reads the cases and takes the references of what is offered. False with an exception set, and nothing taken.
+  bool begin() {
+    if (!read_cases(args_, count_, room_.cases(), room_.elements(), &contents_)) return false;
+    for (Py_ssize_t i = 0; contents_.objects && i < count_; i++) {
+      if (offers_object(args_[i])) Py_INCREF(as_case(args_[i])->value);
+    }
+    return true;
+  }
+  SelectCase* cases() { return room_.cases(); }
+  size_t count() const { return size_t(count_); }
+
+  // Gives up what was not used. Once, after begin; null: the core's select threw.
+  void end(const Selected* s) {
+    bool fired = s && s->outcome == Outcome::Fired;
+    if (contents_.objects) drop_offers(args_, count_, fired ? s->index : -1);
+    if (contents_.rooms) drop_rooms(args_, count_, room_.elements(), fired && s->ok ? s->index : -1);
+  }
+  PyObject* result(const Selected& s) {
+    if (s.outcome != Outcome::Fired) return raise_outcome(s.outcome);
+    after_wait();
+    if (s.index < 0 || cases()[s.index].dir == SelectCase::Send) return selected(s.index, Py_NewRef(Py_None), false);
+    ChanObject* ch = chan_of(args_[s.index]);
+    return selected(s.index, s.ok ? from_element(ch, room_.elements()[s.index]) : zero_value(ch), s.ok);
+  }
+  int traverse_offers(visitproc visit, void* arg) {
+    for (Py_ssize_t i = 0; contents_.objects && i < count_; i++) {
+      if (offers_object(args_[i])) Py_VISIT(as_case(args_[i])->value);
+    }
+    return 0;
+  }
+
+ private:
+  PyObject* const* const args_;
+  const Py_ssize_t count_;
+  Room room_;
+  Contents contents_;
+};
+
+bool too_many(Py_ssize_t count) {
+  if (size_t(count) <= kMaxSelectCases) return false;
+  PyErr_SetString(errors::PanicError, "reflect.Select: too many cases (max 65536)");
+  return true;
+}
+
 // Parks.
 PyObject* select(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   bool has_default = false;
   Nanos deadline = kForever;
   if (names && !parse_options(args + count, names, &has_default, &deadline)) return nullptr;
   if (!operation()) return nullptr;
-  if (size_t(count) > kMaxSelectCases) {
-    PyErr_SetString(errors::PanicError, "reflect.Select: too many cases (max 65536)");
-    return nullptr;
-  }
-  Selected s{};
+  if (too_many(count)) return nullptr;
   try {
-    Room room{size_t(count)};
-    SelectCase* cases = room.cases();
-    Element* elements = room.elements();
-    Contents contents;
-    if (!read_cases(args, count, cases, elements, &contents)) return nullptr;
-    if (contents.objects) {
-      for (Py_ssize_t i = 0; i < count; i++) {
-        if (offers_object(args[i])) Py_INCREF(as_case(args[i])->value);
-      }
-    }
-    bool failed = false;
+    Selecting selecting(args, count);
+    if (!selecting.begin()) return nullptr;
     try {
-      s = gort::select(cases, size_t(count), has_default, deadline);
+      Selected s = gort::select(selecting.cases(), selecting.count(), has_default, deadline);
+      selecting.end(&s);
+      return selecting.result(s);
     } catch (...) {
       errors::translate();
-      failed = true;
+      selecting.end(nullptr);
+      return nullptr;
     }
-    bool fired = !failed && s.outcome == Outcome::Fired;
-    if (contents.objects) drop_offers(args, count, fired ? s.index : -1);
-    if (contents.rooms) drop_rooms(args, count, elements, fired && s.ok ? s.index : -1);
-    if (failed) return nullptr;
-    if (s.outcome != Outcome::Fired) return raise_outcome(s.outcome);
-    after_wait();
-    if (s.index < 0 || cases[s.index].dir == SelectCase::Send) return selected(s.index, Py_NewRef(Py_None), false);
-    ChanObject* ch = chan_of(args[s.index]);
-    return selected(s.index, s.ok ? from_element(ch, elements[s.index]) : zero_value(ch), s.ok);
   } catch (...) {
+    return errors::translate();
+  }
+}
+
+// The select that is awaited.
+class SelectOperation final : public Operation {
+ public:
+  SelectOperation(PyObject* args, std::unique_ptr<Selecting> selecting, Nanos deadline)
+      : args_(args), selecting_(std::move(selecting)), deadline_(deadline) {}
+  ~SelectOperation() override {
+    waiting_.reset();
+    if (!over_) selecting_->end(nullptr);
+    selecting_.reset();
+    Py_DECREF(args_);
+  }
+  const char* name() const override { return "select"; }
+
+  bool attempt() override {
+    return perform([&] { return gort::select(selecting_->cases(), selecting_->count(), true); }, false);
+  }
+  void wait() override {
+    perform([&] { return gort::select(selecting_->cases(), selecting_->count(), false, deadline_); });
+  }
+  void wait_stackless() override {
+    if (selecting_->count() < 2) return wait();
+    perform([&] {
+      waiting_ = std::make_unique<StacklessSelect>(selecting_->cases(), selecting_->count());
+      return waiting_->run(deadline_);
+    });
+  }
+  void ended(Outcome outcome) override {
+    perform([&] { return waiting_->ended(outcome); });
+  }
+  PyObject* result() override { return failure_.raise() ? nullptr : selecting_->result(selected_); }
+  int traverse(visitproc visit, void* arg) override {
+    Py_VISIT(args_);
+    return over_ ? 0 : selecting_->traverse_offers(visit, arg);
+  }
+
+ private:
+  // Whether it is over. `to_the_end`: also if there is nothing chosen.
+  template <class Select>
+  bool perform(Select select, bool to_the_end = true) {
+    try {
+      selected_ = select();
+      if (!to_the_end && selected_.index < 0) return false;
+      selecting_->end(&selected_);
+    } catch (...) {
+      failure_.keep();
+      selecting_->end(nullptr);
+    }
+    waiting_.reset();
+    return over_ = true;
+  }
+
+  PyObject* const args_;   // owned; the tuple that selecting_ reads
+  std::unique_ptr<Selecting> selecting_;
+  std::unique_ptr<StacklessSelect> waiting_;
+  const Nanos deadline_;
+  Selected selected_{};
+  Failure failure_;
+  bool over_ = false;
+};
+
+PyObject* await_select(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  bool has_default = false;
+  Nanos deadline = kForever;
+  if (names && !parse_options(args + count, names, &has_default, &deadline)) return nullptr;
+  if (!operation() || too_many(count)) return nullptr;
+  PyObject* tuple = PyTuple_New(count);
+  if (!tuple) return nullptr;
+  for (Py_ssize_t i = 0; i < count; i++) PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+  try {
+    auto selecting = std::make_unique<Selecting>(&PyTuple_GET_ITEM(tuple, 0), count);
+    if (!selecting->begin()) {
+      Py_DECREF(tuple);
+      return nullptr;
+    }
+    Selecting* begun = selecting.get();
+    if (PyObject* await = new_await<SelectOperation>(tuple, std::move(selecting), deadline)) return await;
+    begun->end(nullptr);
+    Py_DECREF(tuple);
+    return nullptr;
+  } catch (...) {
+    Py_DECREF(tuple);
     return errors::translate();
   }
 }
@@ -274,6 +390,7 @@ PyMethodDef functions[] = {
      "random. default=True: index -1 instead of waiting. timeout: seconds; TimeoutError with nothing sent and nothing taken.\n"
      "ok: a receive got a value that was sent. PanicError if the case picked is a send and its channel is closed.\n\n"
      ">>> a, b = Chan(1), Chan(1)\n>>> select(a, send(b, 'x'))\ngort.Selected(index=1, value=None, ok=False)"},
+    {"_await_select", raw(await_select), METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"recv", recv_case, METH_O, "recv(ch, /)\n--\n\nA receive as a case of select."},
     {"send", raw(send_case), METH_FASTCALL, "send(ch, v, /)\n--\n\nA send of v as a case of select."},
     {nullptr, nullptr, 0, nullptr}};

@@ -42,6 +42,39 @@ void Channel::destroy(Channel* channel) {
   ::operator delete(channel, std::align_val_t(alignof(Channel)));
 }
 
+// --- waiting
+
+namespace {
+void release_lock(void* lock) { static_cast<SpinLock*>(lock)->unlock(); }
+}  // namespace
+
+void Channel::queue(Waiter& w, void* element, bool is_send) {
+  w.element = element;
+  w.channel = this;
+  w.is_send = is_send;
+  time_wait(w);
+  (is_send ? senders_ : receivers_).push(&w);
+}
+
+void Channel::unqueue(Waiter& w) {
+  lock_.lock();
+  (w.is_send ? senders_ : receivers_).remove(&w);
+  count_wait(w);
+  lock_.unlock();
+}
+
+Outcome Channel::send_ended(Waiter& w, Outcome outcome) {
+  if (outcome != Outcome::Fired) [[unlikely]] unqueue(w);
+  else if (!w.ok) throw_closed();
+  return outcome;
+}
+
+Received Channel::recv_ended(Waiter& w, Outcome outcome) {
+  if (outcome == Outcome::Fired) [[likely]] return {outcome, w.ok};
+  unqueue(w);
+  return {outcome, false};
+}
+
 // --- send
 
 // The safe points of send and recv stand at their ends: a load in front of the lock's atomic exchange is waited for by it (1.5 ns).
@@ -70,21 +103,23 @@ Outcome Channel::send_wait(const void* element, Nanos deadline) {
     return send(element, deadline);
   }
   Waiter w(m->current);
-  w.element = const_cast<void*>(element);
-  w.channel = this;
-  w.is_send = true;
-  time_wait(w);
-  senders_.push(&w);
-  Outcome outcome = park(&lock_, {.reason = WaitReason::ChanSend, .on = this, .deadline = deadline});
-  if (outcome == Outcome::Fired) [[likely]] {
-    if (!w.ok) throw_closed();
-    return outcome;
-  }
+  queue(w, const_cast<void*>(element), true);
+  return send_ended(w, park(&lock_, {.reason = WaitReason::ChanSend, .on = this, .deadline = deadline}));
+}
+
+Outcome Channel::send_stackless(const void* element, Waiter& w) {
   lock_.lock();
-  senders_.remove(&w);
-  count_wait(w);
+  G* wake = nullptr;
+  Attempt attempt = send_locked(element, wake);
+  if (attempt == Attempt::Blocked) {
+    w = Waiter(this_machine()->current);
+    queue(w, const_cast<void*>(element), true);
+    return send_ended(w, park_stackless(release_lock, &lock_, {.reason = WaitReason::ChanSend, .on = this}));
+  }
   lock_.unlock();
-  return outcome;
+  if (attempt == Attempt::Closed) throw_closed();
+  if (wake) ready(wake);
+  return Outcome::Fired;
 }
 
 bool Channel::try_send_now(const void* element) {
@@ -122,17 +157,22 @@ Received Channel::recv_wait(void* element, Nanos deadline) {
     return recv(element, deadline);
   }
   Waiter w(m->current);
-  w.element = element;
-  w.channel = this;
-  time_wait(w);
-  receivers_.push(&w);
-  Outcome outcome = park(&lock_, {.reason = WaitReason::ChanReceive, .on = this, .deadline = deadline});
-  if (outcome == Outcome::Fired) [[likely]] return {outcome, w.ok};
+  queue(w, element, false);
+  return recv_ended(w, park(&lock_, {.reason = WaitReason::ChanReceive, .on = this, .deadline = deadline}));
+}
+
+Received Channel::recv_stackless(void* element, Waiter& w) {
   lock_.lock();
-  receivers_.remove(&w);
-  count_wait(w);
+  G* wake = nullptr;
+  Attempt attempt = recv_locked(element, wake);
+  if (attempt == Attempt::Blocked) {
+    w = Waiter(this_machine()->current);
+    queue(w, element, false);
+    return recv_ended(w, park_stackless(release_lock, &lock_, {.reason = WaitReason::ChanReceive, .on = this}));
+  }
   lock_.unlock();
-  return {outcome, false};
+  if (wake) ready(wake);
+  return {Outcome::Fired, attempt == Attempt::Done};
 }
 
 TryReceived Channel::try_recv_now(void* element) {

@@ -71,6 +71,14 @@ class alignas(16) Channel {
   [[nodiscard]] bool try_send(const void* element) { return looks_sendable() && try_send_now(element); }
   [[nodiscard]] TryReceived try_recv(void* element) { return looks_receivable() ? try_recv_now(element) : TryReceived::WouldBlock; }
 
+  // recv and send for a caller that leaves its stack if it must wait (park.h, park_stackless). w and *element are not on that stack, and live until the wait is
+  // over. They return if there was no need to wait; else the caller begins again in G::entry, and recv_ended or send_ended gives what they would have
+  // returned, or thrown. REQUIRES: may_leave_stack(), no deadline is wanted.
+  [[nodiscard]] Received recv_stackless(void* element, Waiter& w);
+  [[nodiscard]] Received recv_ended(Waiter& w, Outcome outcome);
+  [[nodiscard]] Outcome send_stackless(const void* element, Waiter& w);
+  [[nodiscard]] Outcome send_ended(Waiter& w, Outcome outcome);
+
   // close throws Panic("close of closed channel"). Waiting receivers get zero and !ok, waiting senders the Panic of send.
   void close();
 
@@ -150,6 +158,8 @@ class alignas(16) Channel {
   TryReceived try_recv_now(void* element);
   Outcome send_wait(const void* element, Nanos deadline);
   Received recv_wait(void* element, Nanos deadline);
+  void queue(Waiter& w, void* element, bool is_send);   // under lock_: the caller parks next
+  void unqueue(Waiter& w);                              // its wait has ended otherwise
 
   // Stats::blocked, under lock_: time_wait when somebody queues up, count_wait by whoever takes him out (attempt.h).
   static void time_wait(Waiter& w);

@@ -29,9 +29,9 @@ constexpr size_t kOnStack = 8;  // so many cases need no allocation
 
 class Selection {
  public:
-  // REQUIRES: count >= 2; the three arrays have room for count entries; waiters is raw memory.
-  Selection(SelectCase* cases, size_t count, uint16_t* poll_order, uint16_t* lock_order, Waiter* waiters)
-      : cases_(cases), poll_(poll_order), locks_(lock_order), waiters_(waiters) {
+  // REQUIRES: count >= 2; the three arrays have room for count entries; waiters is raw memory. stackless: it parks so, and nothing of this is on the stack.
+  Selection(SelectCase* cases, size_t count, uint16_t* poll_order, uint16_t* lock_order, Waiter* waiters, bool stackless = false)
+      : cases_(cases), poll_(poll_order), locks_(lock_order), waiters_(waiters), stackless_(stackless) {
     // Fisher-Yates, inside out, over the cases that have a channel.
     for (size_t i = 0; i < count; i++) {
       if (!cases[i].channel) continue;
@@ -77,6 +77,23 @@ class Selection {
     }
   }
 
+  // After the wait.
+  Selected ended(G* g, Outcome outcome) {
+    g->arms = nullptr;
+    g->arm_count = 0;
+    Waiter* fired = outcome == Outcome::Fired ? fired_waiter(g) : nullptr;
+    for (uint32_t i = 0; i < n_; i++) {
+      Waiter* w = &waiters_[i];
+      if (w == fired) continue;
+      w->channel->lock_.lock();
+      (w->is_send ? w->channel->senders_ : w->channel->receivers_).remove(w);
+      w->channel->lock_.unlock();
+    }
+    if (!fired) return {outcome};
+    if (fired->is_send && !fired->ok) throw Panic("send on closed channel");
+    return {Outcome::Fired, int(fired->index), !fired->is_send && fired->ok};
+  }
+
  private:
   static Channel::Attempt try_locked(SelectCase& c, G*& wake) {
     return c.dir == SelectCase::Send ? c.channel->send_locked(c.element, wake) : c.channel->recv_locked(c.element, wake);
@@ -104,21 +121,9 @@ class Selection {
     if (n_ == 0) begin_wait(g);  // nil channels only
     g->arms = waiters_;
     g->arm_count = n_;
-    Outcome outcome = park([](void* self) { static_cast<Selection*>(self)->unlock_all(); }, this,
-                           {.reason = WaitReason::Select, .deadline = deadline});
-    g->arms = nullptr;
-    g->arm_count = 0;
-    Waiter* fired = outcome == Outcome::Fired ? fired_waiter(g) : nullptr;
-    for (uint32_t i = 0; i < n_; i++) {
-      Waiter* w = &waiters_[i];
-      if (w == fired) continue;
-      w->channel->lock_.lock();
-      (w->is_send ? w->channel->senders_ : w->channel->receivers_).remove(w);
-      w->channel->lock_.unlock();
-    }
-    if (!fired) return {outcome};
-    if (fired->is_send && !fired->ok) throw Panic("send on closed channel");
-    return {Outcome::Fired, int(fired->index), !fired->is_send && fired->ok};
+    ParkOptions options{.reason = WaitReason::Select, .deadline = deadline};
+    auto unlock = [](void* self) { static_cast<Selection*>(self)->unlock_all(); };
+    return ended(g, stackless_ ? park_stackless(unlock, this, options) : park(unlock, this, options));
   }
 
   void sort_locks() {
@@ -151,6 +156,7 @@ class Selection {
   uint16_t* const poll_;   // indices of cases, in the order in which they are tried
   uint16_t* const locks_;  // the same, by address of the channel
   Waiter* const waiters_;  // parallel to locks_
+  const bool stackless_;
   uint32_t n_ = 0;         // cases with a channel
 };
 
@@ -171,6 +177,29 @@ Selected select_none(Nanos deadline) {
   return {park(static_cast<SpinLock*>(nullptr), {.reason = WaitReason::SelectNoCases, .deadline = deadline})};
 }
 
+void check_count(size_t count) {
+  if (count > kMaxSelectCases) throw Panic("reflect.Select: too many cases (max 65536)");
+}
+
+// What a Selection needs, on the heap.
+struct Room {
+  explicit Room(size_t n) : waiters(std::allocator<Waiter>().allocate(n)), orders(new (std::nothrow) uint16_t[2 * n]), n(n) {
+    if (orders) return;
+    std::allocator<Waiter>().deallocate(waiters, n);
+    throw std::bad_alloc();
+  }
+  ~Room() {
+    std::allocator<Waiter>().deallocate(waiters, n);
+    delete[] orders;
+  }
+  Room(const Room&) = delete;
+  Room& operator=(const Room&) = delete;
+
+  Waiter* waiters;
+  uint16_t* orders;
+  size_t n;
+};
+
 Selected select_cases(SelectCase* cases, size_t count, bool has_default, Nanos deadline) {
   if (count == 0) return has_default ? Selected{Outcome::Fired, -1, false} : select_none(deadline);
   if (!has_default) world::safe_point();
@@ -180,22 +209,8 @@ Selected select_cases(SelectCase* cases, size_t count, bool has_default, Nanos d
     alignas(Waiter) unsigned char waiters[kOnStack * sizeof(Waiter)];
     return Selection(cases, count, poll, locks, reinterpret_cast<Waiter*>(waiters)).run(has_default, deadline);
   }
-  if (count > kMaxSelectCases) throw Panic("reflect.Select: too many cases (max 65536)");
-  struct Room {
-    explicit Room(size_t n)
-        : waiters(std::allocator<Waiter>().allocate(n)), orders(new (std::nothrow) uint16_t[2 * n]), n(n) {
-      if (orders) return;
-      std::allocator<Waiter>().deallocate(waiters, n);
-      throw std::bad_alloc();
-    }
-    ~Room() {
-      std::allocator<Waiter>().deallocate(waiters, n);
-      delete[] orders;
-    }
-    Waiter* waiters;
-    uint16_t* orders;
-    size_t n;
-  } room(count);
+  check_count(count);
+  Room room(count);
   return Selection(cases, count, room.orders, room.orders + count, room.waiters).run(has_default, deadline);
 }
 
@@ -221,6 +236,25 @@ class Receivings {
 };
 
 }  // namespace
+
+struct StacklessSelect::Parts {
+  Parts(SelectCase* cases, size_t count)
+      : receivings(cases, count), room(count), selection(cases, count, room.orders, room.orders + count, room.waiters, true) {}
+  Receivings receivings;
+  Room room;
+  Selection selection;
+};
+
+StacklessSelect::StacklessSelect(SelectCase* cases, size_t count) {
+  check_count(count);
+  parts_ = std::make_unique<Parts>(cases, count);
+}
+
+StacklessSelect::~StacklessSelect() = default;
+
+Selected StacklessSelect::run(Nanos deadline) { return parts_->selection.run(false, deadline); }
+
+Selected StacklessSelect::ended(Outcome outcome) { return parts_->selection.ended(this_machine()->current, outcome); }
 
 Selected detail::select_any(SelectCase* cases, size_t count, bool has_default, Nanos deadline) {
   for (size_t i = 0; i < count; i++) {

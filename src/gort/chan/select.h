@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "gort/base/clock.h"
 #include "gort/chan/channel.h"
@@ -42,6 +43,24 @@ inline constexpr size_t kMaxSelectCases = 65536;
 // Throws Panic("send on closed channel") if a chosen send meets a closed channel;
 // Panic("reflect.Select: too many cases (max 65536)"); std::bad_alloc for more than 8 cases. Nothing is done then.
 [[nodiscard]] Selected select(SelectCase* cases, size_t count, bool has_default, Nanos deadline = kForever);
+
+// StacklessSelect: a select without a default, for a caller that leaves its stack if it must wait (park.h, park_stackless). It and the cases are not on that stack,
+// and live until the wait is over. run may not return; then the caller begins again in G::entry, and ended gives what run would have. REQUIRES: two cases or
+// more, may_leave_stack() in run. Throws as select.
+class StacklessSelect {
+ public:
+  StacklessSelect(SelectCase* cases, size_t count);
+  ~StacklessSelect();
+  StacklessSelect(const StacklessSelect&) = delete;
+  StacklessSelect& operator=(const StacklessSelect&) = delete;
+
+  [[nodiscard]] Selected run(Nanos deadline);
+  [[nodiscard]] Selected ended(Outcome outcome);
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
 
 namespace detail {
 Selected select_any(SelectCase* cases, size_t count, bool has_default, Nanos deadline);

@@ -94,6 +94,7 @@ void Lane::after_fork_in_child(M* self) {
   last_ = nullptr;
   new (&found_overdue_) std::vector<G*>;
   new (&overdue_) std::vector<G*>;   // the parent may have been changing them
+  new (&spare_stacks_) std::vector<SpareStack>;   // likewise; and their states are gone
   probing_.store(false);
   free_ = cold_ = nullptr;
   free_count_ = free_least_ = 0;

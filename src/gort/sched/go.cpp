@@ -59,13 +59,13 @@ G* prepare_goroutine(size_t size, void** memory, size_t stack_size) {
   world::safe_point();
   if (stack_size) stack_size = checked_stack_size("go", stack_size);
   G* g = Runtime::get().native().new_goroutine(stack_size);
-  g->body = size <= sizeof(g->body_storage) ? g->body_storage : ::operator new(size);
+  g->body = size <= sizeof(NativeG::body_storage) ? static_cast<NativeG*>(g)->body_storage : ::operator new(size);
   *memory = g->body;
   return g;
 }
 
 void free_body(G* g) {
-  if (g->body != g->body_storage) ::operator delete(g->body);
+  if (g->body != static_cast<NativeG*>(g)->body_storage) ::operator delete(g->body);
   g->body = nullptr;
 }
 

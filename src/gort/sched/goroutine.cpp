@@ -26,6 +26,23 @@ void on_deadline(void* argument, uint64_t ticket) {
   if (claim(g, ticket, Outcome::TimedOut)) ready(g);
 }
 
+// What a waiting goroutine shows of its wait.
+void show_wait(G* g, const ParkOptions& options) {
+  g->wait_reason.store(options.reason, std::memory_order_relaxed);
+  g->waiting_on.store(options.on, std::memory_order_relaxed);
+  g->wait_since.store(coarse_now.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  g->status.store(Status::Waiting, std::memory_order_relaxed);
+}
+void hide_wait(G* g) {
+  g->wait_reason.store(WaitReason::None, std::memory_order_relaxed);
+  g->waiting_on.store(nullptr, std::memory_order_relaxed);
+}
+
+void count_park(M* m, G* g, WaitReason reason) {
+  if (m->p) count(m->p->counters.parks[size_t(reason)]);
+  count(g->switches.parks[size_t(reason)]);
+}
+
 template <class Unlock>
 Outcome park_with(Unlock unlock, const ParkOptions& options) {
   M* m = this_machine();
@@ -36,16 +53,12 @@ Outcome park_with(Unlock unlock, const ParkOptions& options) {
     unlock();
     return outcome_of(word);
   }
-  g->wait_reason.store(options.reason, std::memory_order_relaxed);
-  g->waiting_on.store(options.on, std::memory_order_relaxed);
-  g->wait_since.store(coarse_now.load(std::memory_order_relaxed), std::memory_order_relaxed);
-  g->status.store(Status::Waiting, std::memory_order_relaxed);
+  show_wait(g, options);
   bool measured = observe::contention_on.load(std::memory_order_relaxed);
   Nanos began = measured ? nanotime() : 0;
   bool timed = options.deadline != kForever;
   enter_runtime(m);
-  if (m->p) count(m->p->counters.parks[size_t(options.reason)]);
-  count(g->switches.parks[size_t(options.reason)]);
+  count_park(m, g, options.reason);
   unlock();
   // From here on g may be readied; it is safe because g->on_cpu is set until its stack is left.
   if (timed) [[unlikely]] {
@@ -57,8 +70,7 @@ Outcome park_with(Unlock unlock, const ParkOptions& options) {
     if (g->is_plain_thread()) g->wait_deadline = kForever;
     else g->timer.stop();
   }
-  g->wait_reason.store(WaitReason::None, std::memory_order_relaxed);
-  g->waiting_on.store(nullptr, std::memory_order_relaxed);
+  hide_wait(g);
   if (measured) [[unlikely]] {
     Nanos now = nanotime();
     observe::record_wait({options.reason, observe::Part::Waiting, options.on, observe::stack_here()}, now - began, now, g->id.load(std::memory_order_relaxed));
@@ -127,6 +139,38 @@ Outcome park(SpinLock* lock, const ParkOptions& options) {
 
 Outcome park(void (*unlock)(void*), void* argument, const ParkOptions& options) {
   return park_with([=] { unlock(argument); }, options);
+}
+
+// A wait that is measured wants its stack in the end.
+bool may_leave_stack(G* g) {
+  return g->lane.load(std::memory_order_relaxed)->hooks() && !g->own_machine && g->thread_locks == 0 &&
+         !observe::contention_on.load(std::memory_order_relaxed);
+}
+
+Outcome park_stackless(void (*unlock)(void*), void* argument, const ParkOptions& options) {
+  M* m = this_machine();
+  G* g = m->current;
+  uint64_t word = g->wait_word.load(std::memory_order_relaxed);
+  if (g->self_claimed) [[unlikely]] {
+    g->self_claimed = false;
+    if (unlock) unlock(argument);
+    return outcome_of(word);
+  }
+  show_wait(g, options);
+  enter_runtime(m);
+  count_park(m, g, options.reason);
+  if (unlock) unlock(argument);
+  if (options.deadline != kForever) g->timer.start(options.deadline, on_deadline, g, word >> 8);
+  g->stackless = true;
+  leave_runtime(m->lane->leave(m, g));
+  g->stackless = false;
+  return end_stackless(g);
+}
+
+Outcome end_stackless(G* g) {
+  if (g->timer.armed()) g->timer.stop();
+  hide_wait(g);
+  return outcome_of(g->wait_word.load(std::memory_order_acquire));
 }
 
 void ready(G* g) {

@@ -43,6 +43,9 @@ enum class Status : uint8_t {
 };
 const char* status_text(Status status);
 
+// G::outside_from of a goroutine none of whose frames may hold heap pointers.
+inline const void* const kNoFrames = reinterpret_cast<const void*>(~uintptr_t(0));
+
 struct G {
   // --- read by anybody
   std::atomic<Status> status{Status::Idle};
@@ -55,7 +58,7 @@ struct G {
   std::atomic<Nanos> ready_at{0};         // observe/latency.h
   std::atomic<uint64_t> cooled_wait{0};   // cooling.h: the last wait in which its stack gave memory back
   std::atomic<uint32_t> scan_word{0};     // world.h: epoch << 1 | being scanned
-  // world.h: not null while it is outside; then only the frames from here up may hold heap pointers, and they stay as they are.
+  // world.h: not null while it is outside; then only the frames from here up may hold heap pointers, and they stay as they are; kNoFrames: none.
   std::atomic<const void*> outside_from{nullptr};
   std::atomic<uint8_t> requests{0};       // bits of Request: what somebody wants of this G at its next wait
 
@@ -78,7 +81,7 @@ struct G {
   std::atomic<bool> preemptible{false};   // Attributes::preemptible
 
   // --- owner
-  Fiber fiber;
+  Fiber fiber;                    // no stack and no sp: whoever is to run it gives it one (Lane::give_stack)
   G* next = nullptr;          // link of the queue or list that it is in
   std::atomic<uint32_t> order{0};   // of its place in a queue, on a lane that pins
   Waiter* fired = nullptr;
@@ -86,6 +89,8 @@ struct G {
   uint32_t arm_count = 0;
   SwitchCounts<uint32_t> switches;  // read by anybody
   bool self_claimed = false;      // a request ended the wait before it began
+  bool stackless = false;         // it waits, or is about to, without its stack (park_stackless)
+  bool borrows_stack = false;     // it was given its stack to run on, and gives it back at its end
   Nanos wait_deadline = kForever; // plain threads: how long to sleep
   std::atomic<bool> started{false};  // also read by a scan of stacks
   void (*entry)(G*) = nullptr;
@@ -94,11 +99,15 @@ struct G {
   void (*invoke)(void*) = nullptr;   // native body; see go.h
   void (*destroy)(void*) = nullptr;
   void* body = nullptr;
-  alignas(16) char body_storage[96];
   std::unique_ptr<detail::PanicHistory, detail::DropHistory> panics;   // defer.h: of the exception that is leaving a with_defer
   Timer timer;                // sleep and wait deadlines
 
   bool is_plain_thread() const;   // lives on its own thread's stack, not on a fiber
+};
+
+// The Gs of a lane without hooks, where goroutines begin with a C++ function: most are small enough for this.
+struct NativeG : G {
+  alignas(16) char body_storage[96];
 };
 
 }  // namespace gort

@@ -2,7 +2,11 @@
 
 #include <sched.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <mutex>
+#include <new>
+#include <utility>
 
 #include "gort/base/cpu.h"
 #include "gort/observe/latency.h"
@@ -33,6 +37,7 @@ void Lane::clear_left(M* m) {
   if (!left) return;
   m->left = nullptr;
   bool dead = left->status.load(std::memory_order_relaxed) == Status::Dead;
+  if (left->stackless || (dead && left->borrows_stack)) [[unlikely]] take_stack(left);   // before: whoever runs it next gives it another one
   left->on_cpu.store(false, std::memory_order_release);
   if (dead) free_goroutine(m, left);
 }
@@ -48,12 +53,74 @@ void Lane::provide_stack(G* g, size_t size) {
     if (stacks_.size_of(g->fiber.stack) == size) [[likely]] return;
     stacks_.give_back(std::exchange(g->fiber.stack, {}));
   }
+  if (size == stacks_.stack_size() && take_spare_stack(g)) return;
   try {
     g->fiber.stack = stacks_.take(size);
   } catch (...) {
     std::lock_guard hold(lock_);
     keep_locked(g);
     throw;
+  }
+}
+
+void Lane::take_stack(G* g) {
+  g->stackless = g->borrows_stack = false;
+  g->fiber.sp = nullptr;
+  SpareStack spare{std::exchange(g->fiber.stack, {}), hooks_->take_state(g)};
+  {
+    std::lock_guard hold(lock_);
+    if (spare_stacks_.size() < kSpareStacks && stacks_.is_usual(spare.stack)) {
+      spare_stacks_.push_back(spare);
+      return;
+    }
+  }
+  hooks_->drop_state(spare.state);
+  stacks_.give_back(spare.stack);
+}
+
+bool Lane::take_spare_stack(G* g) {
+  if (!hooks_) return false;
+  SpareStack spare;
+  {
+    std::lock_guard hold(lock_);
+    if (spare_stacks_.empty()) return false;
+    spare = spare_stacks_.back();
+    spare_stacks_.pop_back();
+  }
+  g->fiber.stack = spare.stack;
+  hooks_->give_state(g, spare.state);
+  return true;
+}
+
+bool Lane::give_spare_stack(G* g) {
+  if (!take_spare_stack(g)) return false;
+  g->borrows_stack = true;
+  prepare(g->fiber, fiber_main, g);
+  return true;
+}
+
+void Lane::give_stack(G* g) {
+  if (give_spare_stack(g)) return;
+  try {
+    g->fiber.stack = stacks_.take();
+    hooks_->make_state(g);
+  } catch (const std::bad_alloc&) {
+    std::fputs("fatal error: gort: out of memory (stack of a goroutine)\n", stderr);
+    std::abort();
+  }
+  g->borrows_stack = true;
+  prepare(g->fiber, fiber_main, g);
+}
+
+void Lane::drop_spare_stacks() {
+  std::vector<SpareStack> spares;
+  {
+    std::lock_guard hold(lock_);
+    spares.swap(spare_stacks_);
+  }
+  for (const SpareStack& spare : spares) {
+    hooks_->drop_state(spare.state);
+    stacks_.give_back(spare.stack);
   }
 }
 
@@ -83,13 +150,13 @@ G* Lane::new_goroutine(size_t stack_size) {
     }
   }
   if (!g) {
-    g = new G;
+    g = hooks_ ? new G : new NativeG;
     g->home = this;
     g->lane.store(this, std::memory_order_relaxed);
     g->status.store(Status::Dead, std::memory_order_relaxed);
     Runtime::get().register_goroutine(g);
   }
-  provide_stack(g, stack_size ? stack_size : stacks_.stack_size());
+  if (stack_size != kNoStack) provide_stack(g, stack_size ? stack_size : stacks_.stack_size());
   uint64_t id;
   if (p) {
     if (p->next_id == p->last_id) {
@@ -115,7 +182,7 @@ G* Lane::new_goroutine(size_t stack_size) {
   g->group = m && m->current ? m->current->group : nullptr;
   if (g->group) g->group->add();
   g->scan_word.store(world::current_epoch() << 1, std::memory_order_relaxed);
-  g->outside_from.store(hooks_ ? g->fiber.stack.high : nullptr, std::memory_order_relaxed);
+  g->outside_from.store(hooks_ ? kNoFrames : nullptr, std::memory_order_relaxed);
   return g;
 }
 
@@ -125,7 +192,7 @@ void Lane::fiber_main(void* argument) {
   M* m = this_machine();
   Lane* lane = g->lane.load(std::memory_order_relaxed);
   if (LaneHooks* hooks = lane->hooks()) hooks->switched(m, g);
-  if (lane->pins_) lane->pin(m, g);
+  if (lane->pins_ && !g->pin) lane->pin(m, g);
   lane->clear_left(m);
   leave_runtime(m);
   g->entry(g);
@@ -135,7 +202,8 @@ void Lane::fiber_main(void* argument) {
 }
 
 void Lane::start(G* g) {
-  prepare(g->fiber, fiber_main, g);
+  if (g->fiber.stack.low) [[likely]] prepare(g->fiber, fiber_main, g);
+  else g->fiber.sp = nullptr;   // as it left it when it had one
   observe::note_ready(g);
   g->status.store(Status::Runnable, std::memory_order_relaxed);
   M* m = this_machine();
@@ -172,7 +240,7 @@ void Lane::finish(M* m, G* g) {
 }
 
 void Lane::free_goroutine(M* m, G* g) {
-  if (!stacks_.is_usual(g->fiber.stack)) [[unlikely]] stacks_.give_back(std::exchange(g->fiber.stack, {}));
+  if (g->fiber.stack.low && !stacks_.is_usual(g->fiber.stack)) [[unlikely]] stacks_.give_back(std::exchange(g->fiber.stack, {}));
   P* p = m->p;
   if (!p) {
     std::lock_guard hold(lock_);
@@ -391,6 +459,10 @@ G* Lane::take_local(M* m) {
     m->handed = g;
     return nullptr;
   }
+  if (!g->fiber.sp && !give_spare_stack(g)) [[unlikely]] {
+    m->handed = g;   // to make one may let go of the GIL, and here that would be in the middle of a switch
+    return nullptr;
+  }
   return g;
 }
 
@@ -412,7 +484,7 @@ M* Lane::leave(M* m, G* g) {
     return m;
   }
   G* next = next_here(m);
-  bool dying = g->status.load(std::memory_order_relaxed) == Status::Dead;
+  bool dying = g->status.load(std::memory_order_relaxed) == Status::Dead || g->stackless;   // here, that is: it does not come back to this stack
   if (next == g) {
     if (pins_) hooks_->switched(m, g);   // undoes what slice_ended did
     g->status.store(Status::Running, std::memory_order_relaxed);

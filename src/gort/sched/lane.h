@@ -52,6 +52,12 @@ class LaneHooks {
   virtual bool others_may_wake(M* m) = 0; // deadlock check: is there any foreign thread alive that might call us
   virtual void deadlocked(M* m) = 0;      // nobody can wake anybody; goroutine 1 will be told next
   virtual void dead(G* g) = 0;            // g's memory of this lane is to be given back (pool trimmed)
+  // What belongs to a goroutine's stack in this lane (Python: the thread state) goes with it to the next one (Lane::take_stack). make_state is called when g has
+  // got a stack without; it throws std::bad_alloc, and may let go of the GIL. drop_state is called before the stack is given up.
+  virtual void* take_state(G* g) = 0;
+  virtual void give_state(G* g, void* state) = 0;
+  virtual void make_state(G* g) = 0;
+  virtual void drop_state(void* state) = 0;
   // The goroutine of a plain thread that is at home in this lane has ended, and that thread tells: it holds no interpreter lock and has no machine any
   // more. It still counts as active, so it may wake others.
   virtual void thread_ended(G* g) = 0;
@@ -69,7 +75,9 @@ class Lane {
   StackPool& stacks() { return stacks_; }
 
   // --- goroutines
-  // From a free list or fresh; has a stack, of the pool's size or of another. Throws std::bad_alloc.
+  // From a free list or fresh. Its stack is of the pool's size or of another; of kNoStack: it may have none yet, and gets one when it is to run.
+  // Throws std::bad_alloc.
+  static constexpr size_t kNoStack = 1;
   G* new_goroutine(size_t stack_size = 0);
   void discard(G* g);                       // undoes new_goroutine
   void start(G* g);                         // Idle -> Runnable, runs next here or through the global queue
@@ -213,6 +221,18 @@ class Lane {
   void free_goroutine(M* m, G* g);
   void keep_locked(G* g);
   void provide_stack(G* g, size_t size);
+  // A goroutine without a stack (park_stackless, kNoStack) has the G, and its lane's share of it, only. take_stack: its machine has left the stack for good.
+  // give_stack is called by the machine that is about to run it; without memory for a stack the process ends, as in Go.
+  struct SpareStack {
+    Stack stack;
+    void* state = nullptr;   // LaneHooks::take_state
+  };
+  static constexpr size_t kSpareStacks = 256;
+  void take_stack(G* g);
+  void give_stack(G* g);
+  bool give_spare_stack(G* g);   // false: there is none
+  bool take_spare_stack(G* g);   // likewise; g is not to run yet
+  void drop_spare_stacks();
   void wait_for_own(M* m, G* g);
   void wait_for_idle_machines();
   void wait_with_thread(M* m, G* g);
@@ -237,6 +257,7 @@ class Lane {
   uint32_t free_least_ = 0;               // guarded by lock_; of free_count_ since the last cool_stacks
   G* cold_ = nullptr;                     // guarded by lock_: free as well; their stacks hold no memory
   std::vector<G*> to_cool_;               // guarded by lock_
+  std::vector<SpareStack> spare_stacks_;  // guarded by lock_; warm
   std::atomic<bool> cooling_wanted_{false};
   ProcessorTable processors_;             // [0, active_) are in use
   std::atomic<size_t> active_{0};         // changed with the world stopped

@@ -211,8 +211,9 @@ void Lane::execute(M* m, G* g) {
       sched_yield();
     }
   }
+  if (!g->fiber.sp) [[unlikely]] give_stack(g);
   if (!m->p) {
-    // relax let go of the GIL, or a stop was in force, and the P was taken meanwhile
+    // relax or give_stack let go of the GIL, or a stop was in force, and the P was taken meanwhile
     enqueue(g);
     return;
   }

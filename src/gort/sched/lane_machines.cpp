@@ -427,6 +427,7 @@ void Lane::trim() {
       g->fiber.stack = {};
     }
   };
+  drop_spare_stacks();
   std::vector<G*> lists;
   {
     std::lock_guard hold(lock_);

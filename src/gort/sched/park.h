@@ -137,6 +137,14 @@ Outcome park(SpinLock* lock, const ParkOptions& options);
 // The same with a function that releases what is held (a select holds several locks).
 Outcome park(void (*unlock)(void* argument), void* argument, const ParkOptions& options);
 
+// park_stackless: park for a goroutine that needs nothing of its stack any more. The stack, and what its lane keeps with it, goes to others while it waits; when
+// the wait is over the goroutine begins again in G::entry, on another one, and end_stackless gives the outcome. So nothing on its stack may be left to do: no
+// Waiter, no destructor. Returns the outcome, as park does, only if the wait was over before the stack was left.
+// REQUIRES: may_leave_stack(g); it is in a lane with hooks, whose goroutines have no heap pointers on their stacks (world.h). Rejected: copying the stack away and back (greenlet): wakers write to what lies on it.
+bool may_leave_stack(G* g);
+Outcome park_stackless(void (*unlock)(void* argument), void* argument, const ParkOptions& options);
+Outcome end_stackless(G* g);
+
 // The same for waits without a queue (sleep): begin_wait opens the wait and returns the ticket.
 uint64_t begin_wait(G* g);
 

@@ -59,8 +59,9 @@ StackRange range_of(M* m, const void* low) {
 
 // Who has ended is asked nothing else: its stack may be given back just now (Lane::trim).
 bool holds_native_frames(G* g) {
-  return g->status.load(std::memory_order_acquire) != Status::Dead && g->started.load(std::memory_order_relaxed) &&
-         g->outside_from.load(std::memory_order_relaxed) != g->fiber.stack.high;
+  if (g->status.load(std::memory_order_acquire) == Status::Dead || !g->started.load(std::memory_order_relaxed)) return false;
+  const void* outside = g->outside_from.load(std::memory_order_relaxed);
+  return outside != kNoFrames && (outside || g->fiber.stack.high);
 }
 
 // What a scan looks at. REQUIRES: g is outside, or has left its stack.

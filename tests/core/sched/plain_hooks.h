@@ -47,6 +47,10 @@ class PlainHooks : public LaneHooks {
   bool others_may_wake(M*) override { return true; }
   void deadlocked(M*) override {}
   void dead(G*) override {}
+  void* take_state(G*) override { return nullptr; }
+  void give_state(G*, void*) override {}
+  void make_state(G*) override {}
+  void drop_state(void*) override {}
   void thread_ended(G*) override {}
   void forget_thread(G*, M*) override {}
 
