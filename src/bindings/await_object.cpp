@@ -1,6 +1,8 @@
 #include "await_object.h"
 
+#include "coroutines.h"
 #include "errors.h"
+#include "python_lane.h"
 #include "raw_type.h"
 
 namespace gort::python {
@@ -17,9 +19,17 @@ PySendResult await_send(PyObject* self, PyObject*, PyObject** result) {
     PyErr_Format(PyExc_RuntimeError, "%s: cannot reuse what was awaited already", await->operation().name());
     return PYGEN_ERROR;
   }
-  if (await->stage == AwaitObject::Stage::Open && !await->operation().attempt()) {
-    *result = Py_NewRef(self);
-    return PYGEN_NEXT;
+  if (await->stage == AwaitObject::Stage::Open) {
+    if (!operation()) return PYGEN_ERROR;
+    if (!await->operation().attempt()) {
+      if (serves_awaits()) {
+        *result = Py_NewRef(self);
+        return PYGEN_NEXT;
+      }
+      await->stage = AwaitObject::Stage::Taken;
+      PyErr_Format(PyExc_RuntimeError, "%s: it was called in a coroutine that a goroutine runs; await it there", await->operation().name());
+      return PYGEN_ERROR;
+    }
   }
   await->stage = AwaitObject::Stage::Taken;
   *result = await->operation().result();

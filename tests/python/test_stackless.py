@@ -46,7 +46,11 @@ MEMORY = """
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * 4096
 
+    started = 0
+
     async def waits(gate):
+        global started
+        started += 1
         await {await_}
 
     async def main():
@@ -57,8 +61,8 @@ MEMORY = """
         before, n = resident(), 20_000
         for _ in range(n):
             gort.go(waits, gate)
-        for _ in range(3):   # they have begun
-            await aio.sleep(0.01)
+        while started < n + 300:
+            await aio.sleep(0)
         assert gort.num_goroutine() == n + 301
         parked = (resident() - before) / n
         gate.close()
@@ -422,9 +426,9 @@ def test_the_end_of_the_run_runs_what_is_left_to_do():
 
     def main():
         ch = gort.Chan()
-        for n in range(500):
-            gort.go(cleans_up, ch, n)
-        gort.sleep(0.002)
+        for g in [gort.go(cleans_up, ch, n) for n in range(500)]:
+            while g.status != "waiting":
+                gort.gosched()
 
     gort.run(main)
     assert sorted(done) == list(range(500))
@@ -492,6 +496,27 @@ def test_an_await_that_is_driven_by_hand_tries_again():
         return ends.value.value, iterated.value.value
 
     assert gort.run(main) == ((1, 2), (3, 4))
+
+
+def test_an_await_is_for_the_goroutine_that_made_it():
+    async def main():
+        ch = gort.Chan()
+        async with aio.session():
+            awaited = await receive_in_goroutine(ch)
+        return awaited
+
+    async def receive_in_goroutine(ch):
+        results = gort.Chan(1)
+
+        async def goroutine():
+            with pytest.raises(RuntimeError, match="^arecv: it was called in a coroutine that a goroutine runs; await it there$"):
+                aio.wait(ch.arecv())
+            results.send(True)
+
+        gort.go(goroutine)
+        return await results.arecv()
+
+    assert asyncio.run(main())
 
 
 # --- what they show
