@@ -22,13 +22,16 @@ PySendResult await_send(PyObject* self, PyObject*, PyObject** result) {
   if (await->stage == AwaitObject::Stage::Open) {
     if (!operation()) return PYGEN_ERROR;
     if (!await->operation().attempt()) {
-      if (serves_awaits()) {
+      if (!serves_awaits()) {
+        await->stage = AwaitObject::Stage::Taken;
+        PyErr_Format(PyExc_RuntimeError, "%s: it was called in a coroutine that a goroutine runs; await it there", await->operation().name());
+        return PYGEN_ERROR;
+      }
+      if (leaves_stack()) {
         *result = Py_NewRef(self);
         return PYGEN_NEXT;
       }
-      await->stage = AwaitObject::Stage::Taken;
-      PyErr_Format(PyExc_RuntimeError, "%s: it was called in a coroutine that a goroutine runs; await it there", await->operation().name());
-      return PYGEN_ERROR;
+      wait_for(await);
     }
   }
   await->stage = AwaitObject::Stage::Taken;

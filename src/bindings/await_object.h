@@ -1,10 +1,10 @@
 // Await: what ch.arecv(), ch.asend(v), async for and aio.sleep(s) give to a coroutine that a goroutine runs (coroutines.h). In tasks of asyncio these are
 // coroutines of gort._awaits.
 //
-// Awaited, it tries, and if that is not enough it yields itself to whoever runs the coroutine. That waits for it, with its stack or without, and sends the
-// coroutine on; then the Await has what the operation came to. So the C stack of a goroutine whose coroutine waits holds nothing but the one that runs it.
+// Awaited, it tries. If it must wait and the goroutine can do that without its stack, it yields itself to the goroutine's entry function, which waits for it and
+// sends the coroutine on; then the Await has what the operation came to. So that stack holds nothing but the entry function. Else it parks where it is.
 //
-// Somebody else who runs the coroutine by hand gets the Await as well, and may send the coroutine on: the Await tries again. What waits in a queue meanwhile
+// Somebody between who runs the coroutine by hand gets the Await as well, and may send the coroutine on: the Await tries again. What waits in a queue meanwhile
 // (a Waiter, the value that is offered) lies in the Await, which its goroutine holds until the wait is over.
 //
 // Thread safety: a goroutine's own, as a coroutine is. Untracked by CPython's collector: it lives as long as an await, and the goroutine that waits is alive.

@@ -38,18 +38,16 @@ bool grant(PyObject* wish) {
   return false;
 }
 
-// The wait of the goroutine's own coroutine, which has yielded the Await. True: it is over, and the stack was kept.
+// The wait of the goroutine's own coroutine, which has yielded the Await. If it returns the stack was kept; false with an exception set.
 bool wait_whole(G* g, GoroutineObject* whole, PyObject* coroutine, PyObject* await) {
   PyThreadState* state = frame_of(g)->state.load(std::memory_order_relaxed);
-  if (kWithoutGil || !may_leave_stack(g) || !holds_nothing(state) || !leave_context(state, &whole->context)) {
-    wait_for(as_await(await));
-    return true;
-  }
+  bool leaves = leaves_stack() && holds_nothing(state) && leave_context(state, &whole->context);
   whole->coroutine = coroutine;
   whole->awaits = await;
-  wait_stackless(as_await(await));
+  if (leaves) wait_stackless(as_await(await));
+  else wait_for(as_await(await));
   whole->coroutine = whole->awaits = nullptr;
-  return !whole->context || PyContext_Enter(whole->context) == 0;
+  return !leaves || !whole->context || PyContext_Enter(whole->context) == 0;
 }
 
 // Sends the coroutine on until it returns.
@@ -104,9 +102,9 @@ PyMethodDef functions[] = {{"_runs_coroutine", runs_coroutine_object, METH_NOARG
 PyObject* finish_coroutine(PyObject* result, GoroutineObject* whole) {
   if (!result || !PyCoro_CheckExact(result)) [[likely]] return result;
   Frame* frame = frame_of(self());
-  bool before = std::exchange(frame->runs_coroutine, true);
+  Driver before = std::exchange(frame->driver, whole ? Driver::Entry : Driver::Nested);
   PyObject* value = drive(result, whole);
-  frame->runs_coroutine = before;
+  frame->driver = before;
   Py_DECREF(result);
   return value;
 }
@@ -117,7 +115,7 @@ PyObject* go_on_coroutine(GoroutineObject* whole) {
   PyObject* coroutine = std::exchange(whole->coroutine, nullptr);
   Py_CLEAR(whole->awaits);
   PyObject* value = drive(coroutine, whole);
-  frame_of(g)->runs_coroutine = false;
+  frame_of(g)->driver = Driver::None;
   Py_DECREF(coroutine);
   return value;
 }
@@ -125,7 +123,13 @@ PyObject* go_on_coroutine(GoroutineObject* whole) {
 bool runs_coroutine() {
   M* m = this_machine();
   G* g = m ? m->current : nullptr;
-  return g && g->home == &lane() && frame_of(g) && frame_of(g)->runs_coroutine;
+  return g && g->home == &lane() && frame_of(g) && frame_of(g)->driver != Driver::None;
+}
+
+bool leaves_stack() {
+  G* g = this_machine()->current;
+  Frame* frame = frame_of(g);
+  return !kWithoutGil && frame->driver == Driver::Entry && may_leave_stack(g) && holds_nothing_of_thread(frame->state.load(std::memory_order_relaxed));
 }
 
 bool serves_awaits() { return runs_coroutine() && !loop_runs(); }

@@ -33,7 +33,10 @@ PyObject* go_on_coroutine(GoroutineObject* whole);
 // runs_coroutine: the calling goroutine is inside finish_coroutine.
 bool runs_coroutine();
 
-// serves_awaits: and no event loop of its own runs inside of it. Then what is awaited here may be an Await.
+// leaves_stack: it would wait without a stack if its coroutine yielded an Await; else an Await waits where it is, under the frames of the coroutine.
+bool leaves_stack();
+
+// serves_awaits: it runs a coroutine, and no event loop of its own runs inside of it. Then what is awaited here may be an Await.
 bool serves_awaits();
 
 }  // namespace gort::python

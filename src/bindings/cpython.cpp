@@ -148,7 +148,7 @@ bool clean_state(PyThreadState* state) {
 }
 
 namespace {
-// repr() leaves its empty list of what it is inside of there; `threading.local` its values, before 3.13.
+// repr() leaves its list of what it is inside of there, mostly empty; `threading.local` its values, before 3.13.
 bool is_empty(PyObject* dict) {
   Py_ssize_t size = PyDict_GET_SIZE(dict);
   PyObject* inside = size == 1 ? PyDict_GetItemString(dict, "Py_Repr") : nullptr;
@@ -156,16 +156,20 @@ bool is_empty(PyObject* dict) {
 }
 }  // namespace
 
-bool holds_nothing(PyThreadState* state) {
+bool holds_nothing_of_thread(PyThreadState* state) {
   if (state->dict && !is_empty(state->dict)) return false;
-  if (state->async_gen_firstiter || state->async_gen_finalizer || state->c_tracefunc || state->c_profilefunc) return false;
-  if (state->coroutine_origin_tracking_depth != 0 || state->async_exc || has_exception(state)) return false;
 #if PY_VERSION_HEX >= 0x030d0000
   if (state->threading_local_key || state->threading_local_sentinel) return false;
 #else
   if (state->on_delete) return false;
 #endif
-  return state->exc_info == &state->exc_state && (!state->exc_state.exc_value || state->exc_state.exc_value == Py_None);
+  return !state->async_gen_firstiter && !state->async_gen_finalizer && !state->c_tracefunc && !state->c_profilefunc &&
+         state->coroutine_origin_tracking_depth == 0;
+}
+
+bool holds_nothing(PyThreadState* state) {
+  return holds_nothing_of_thread(state) && !state->async_exc && !has_exception(state) && state->exc_info == &state->exc_state &&
+         (!state->exc_state.exc_value || state->exc_state.exc_value == Py_None);
 }
 
 bool leave_context(PyThreadState* state, PyObject** context) {

@@ -139,7 +139,9 @@ void keep_placed_frames();   // once, at import
 bool clean_state(PyThreadState* state);
 
 // holds_nothing tells whether the state of the calling goroutine, which runs no Python, has nothing of it but its context, so that the next one may have it as it is.
+// holds_nothing_of_thread: nor is there anything that code puts there for its thread: thread-locals, tracers, hooks. The calling goroutine's, whatever it runs.
 bool holds_nothing(PyThreadState* state);
+bool holds_nothing_of_thread(PyThreadState* state);
 
 // leave_context takes the goroutine out of *context, which it has entered, or if that is null puts the one there that it has got since. False: it is in another one.
 bool leave_context(PyThreadState* state, PyObject** context);

@@ -24,13 +24,16 @@ namespace gort::python {
 
 struct GoroutineObject;
 
+// Who sends on the coroutine that a goroutine runs (coroutines.h): its entry function, with nothing else on the stack, or somebody further up.
+enum class Driver : uint8_t { None, Entry, Nested };
+
 // What a G of the Python lane carries: pooled with the G.
 struct Frame {
   std::atomic<PyThreadState*> state{nullptr};   // where its Python state is; without the GIL it moves between a machine's and `parked`
   GoroutineObject* object = nullptr;    // owned while the goroutine lives
   CodeRecord* record = nullptr;         // of its function; may be null
   bool spoiled = false;                 // the state cannot be used again
-  bool runs_coroutine = false;          // see coroutines.h
+  Driver driver = Driver::None;
   std::atomic<bool> told{false};        // to end, by a wait: GoExit is raised once in a goroutine
 #ifdef GORT_WITHOUT_GIL
   PyThreadState parked{};

@@ -477,8 +477,9 @@ def test_an_await_is_awaited_once():
     assert gort.run(main) == 0
 
 
+@with_gil
 def test_an_await_that_is_driven_by_hand_tries_again():
-    async def main():
+    async def by_hand(results):
         ch = gort.Chan(1)
         coroutine = receives(ch)
         first = coroutine.send(None)
@@ -493,7 +494,12 @@ def test_an_await_that_is_driven_by_hand_tries_again():
         given_up = ch.arecv()
         with pytest.raises(KeyError, match="stop"):
             given_up.throw(KeyError("stop"))
-        return ends.value.value, iterated.value.value
+        results.send((ends.value.value, iterated.value.value))
+
+    def main():
+        results = gort.Chan(1)
+        gort.go(by_hand, results)
+        return results.recv()
 
     assert gort.run(main) == ((1, 2), (3, 4))
 

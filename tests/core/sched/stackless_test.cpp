@@ -1,9 +1,11 @@
 #include <boost/test/unit_test.hpp>
 
 #include <atomic>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "gort/base/errors.h"
@@ -19,6 +21,11 @@ using namespace gort;
 using gort::testing::PlainHooks;
 
 namespace {
+
+// For goroutines, beside which others check as well.
+void require(bool holds) {
+  if (!holds) std::abort();
+}
 
 // A lane whose goroutines have a state that goes with the stack, as Python's have.
 class StatefulLane final : public PlainHooks {
@@ -36,7 +43,7 @@ class StatefulLane final : public PlainHooks {
     if (g->fiber.stack.low) body->state = new int;   // of one that has ended
     g->entry = [](G* self) {
       auto* body = static_cast<Body*>(self->lane_data);
-      BOOST_CHECK(body->state);
+      require(body->state);
       while (body->steps(body->step++)) {}
       static_cast<StatefulLane&>(*self->home->hooks()).ended(self, body);
     };
@@ -109,7 +116,7 @@ BOOST_AUTO_TEST_CASE(a_receive_begins_again_with_its_value) {
         received = channel->recv_stackless(&w->value, w->waiter);
       }
       w->waits = false;
-      if (received.outcome != Outcome::Fired || !received.ok) std::abort();
+      require(received.outcome == Outcome::Fired && received.ok);
       sum += w->value;
       if (++w->received < kValues) return true;
       over++;
@@ -118,7 +125,7 @@ BOOST_AUTO_TEST_CASE(a_receive_begins_again_with_its_value) {
   }
   int64_t sent = 0;
   for (int64_t n = 0; n < kGoroutines * kValues; n++) {
-    BOOST_REQUIRE(channel->send(&n) == Outcome::Fired);
+    require(channel->send(&n) == Outcome::Fired);
     sent += n;
   }
   wait_until([&] { return over == kGoroutines; });
@@ -137,7 +144,7 @@ BOOST_AUTO_TEST_CASE(a_send_that_a_close_ends_throws_when_it_begins_again) {
   StatefulLane::get().begin([&](int step) {
     try {
       Outcome outcome = step == 0 ? channel->send_stackless(&value, waiter) : channel->send_ended(waiter, end_stackless(current()));
-      BOOST_CHECK(outcome != Outcome::Fired);
+      require(outcome != Outcome::Fired);
     } catch (const Panic&) {
       panics++;
     }
@@ -158,14 +165,14 @@ BOOST_AUTO_TEST_CASE(a_select_does_one_case) {
     chosen = -1;
     StatefulLane::get().begin([&](int step) {
       Selected s = step == 0 ? select->run(kForever) : select->ended(end_stackless(current()));
-      BOOST_CHECK(s.outcome == Outcome::Fired);
+      require(s.outcome == Outcome::Fired);
       chosen = s.index;
       return false;
     });
     wait_until([&] { return a->waiting_receivers() == 1 && b->waiting_senders() == 1; });
     int64_t value = 41;
-    if (which == 0) BOOST_REQUIRE(a->send(&value) == Outcome::Fired);
-    else BOOST_REQUIRE(b->recv(&value).ok);
+    if (which == 0) require(a->send(&value) == Outcome::Fired);
+    else require(b->recv(&value).ok);
     wait_until([&] { return chosen == which; });
     BOOST_CHECK_EQUAL(which == 0 ? in : value, which == 0 ? 41 : 7);
     BOOST_CHECK_EQUAL(a->waiting_receivers() + b->waiting_senders(), 0u);
@@ -199,7 +206,7 @@ BOOST_AUTO_TEST_CASE(a_deadline_and_a_request_end_the_wait) {
   // One that was asked before its wait begins does not leave its stack.
   outcome = -1;
   StatefulLane::get().begin([&](int step) {
-    BOOST_CHECK_EQUAL(step, 0);
+    require(step == 0);
     Runtime::get().request(current(), G::kExit);
     begin_wait(current());
     outcome = int(park_stackless(nullptr, nullptr, {.reason = WaitReason::Sleep, .deadline = kForever}));
@@ -222,7 +229,7 @@ BOOST_AUTO_TEST_CASE(who_may_leave_its_stack) {
   wait_until([&] { return answers >= 4; });
   BOOST_CHECK_EQUAL(answers.load(), 5);
   BOOST_CHECK(!may_leave_stack(current()));
-  run([&] { BOOST_CHECK(!may_leave_stack(current())); });
+  run([&] { require(!may_leave_stack(current())); });
 }
 
 BOOST_AUTO_TEST_SUITE_END()
