@@ -23,11 +23,12 @@ bool available() {
   return known > 0;
 }
 
+bool barrier() { return available() && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0; }
+
 bool try_lock(M* m) {
   if (!available()) return false;
   m->retake.store(true, std::memory_order_relaxed);
-  bool ordered = syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
-  if (ordered && !m->inside.load(std::memory_order_acquire)) return true;
+  if (barrier() && !m->inside.load(std::memory_order_acquire)) return true;
   unlock(m);
   return false;
 }

@@ -41,6 +41,9 @@ namespace preempt {
 // Makes membarrier known to the kernel. False: not to be had.
 bool available();
 
+// barrier makes every thread of the process that runs at this moment pass a full memory barrier; the others pass one before they go on. False: not to be had.
+bool barrier();
+
 // try_lock is sysmon's half of the protocol: true if m is in its goroutine's own code, and it stays out of the runtime until unlock.
 bool try_lock(M* m);
 void unlock(M* m);

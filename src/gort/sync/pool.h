@@ -13,23 +13,37 @@
 // its list, then steals from the tails of the others, then looks at the victims. Each collection, as it begins, drops the victims of every
 // pool and makes victims of everything else, so a value that nobody wants lives through one collection and not two.
 //
-// Who counts as a P: those of every lane by their number, so P 3 of the native lane shares with P 3 of the Python lane; nothing depends on owning a
-// slot, and few pools serve both. Plain threads have no P and share one more slot and list, and with them the P of a lane that has only one: with
-// the GIL threads and goroutines take turns anyway, and everybody gets what anybody put.
+// Who counts as a P: those of every lane by their number, so P 3 of the native lane shares its list with P 3 of the Python lane; few pools serve both. Plain
+// threads have no P and share one more slot and list, and with them the P of the Python lane if it has only one: with the GIL threads and
+// goroutines take turns anyway, and everybody gets what anybody put.
 //
-// Rejected: Go's private slot without atomics and its lock-free chain of rings. They hold only while nobody migrates between
-// two instructions and rely on the world being stopped for clear; an exchange on a line that is ours costs 5 ns, and clear may
-// run at any time.
+// The private slot of a native P costs no locked instruction. Whoever owns the P and is inside (preempt.h: so it cannot be taken meanwhile) says that it
+// is at the slot and sees that nobody makes the pools age; who makes them age says so and waits until nobody is at the slot:
+//
+//   the owner:     at_slot = true; [compiler barrier]; read agers       agers: at_slot = false, and the list's lock instead
+//   an ager:       agers += 1; barrier(); wait until at_slot is false; then the list's lock
+//
+// barrier (membarrier) makes all threads pass a full barrier, so an ager sees at_slot or the owner sees agers: Dekker's protocol, with its cost on the rare side. Hence
+//
+//   the slot is used by its P's owner, at_slot or with the lock, and by agers that have seen at_slot false after their barrier, with the lock     (1)
+//   nothing between at_slot and its end waits, allocates or is a safe point, so an ager waits for a few instructions, or for a CPU               (2)
+//
+// The shared slot is used with the lock only. Ps of the Python lane have none. Where there is no membarrier agers is never zero.
+//
+// Rejected: an exchange for the private slot (5 ns an operation; get and put cost 1.5 times Go's). Rejected: the owner ages its slot itself when it sees a new number
+// of collections: a P that is idle would keep its value for ever. Rejected: Go's lock-free chain of rings for the list.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
 
-#include "gort/base/spin_lock.h"
+#include "gort/sched/world.h"
 #include "gort/types/element_type.h"
 
 namespace gort {
+
+struct M;
 
 class Pool {
  public:
@@ -55,14 +69,22 @@ class Pool {
   struct Local;
   struct Block;
   struct Dropped;
+  struct Place;
   friend struct PoolRegistry;
 
-  uint32_t my_id();
+  Local* open_slot(M* m);
+  static void close_slot(M* m, Local& local);
+  Place place(M* m);
+  void use(uint32_t id);
   Local& mine(uint32_t id);
   Local* at(uint32_t id);
-  uint64_t take(Local& local, bool own, bool victims);
+  void put_locked(uint64_t bits);
+  uint64_t get_locked();
+  static uint64_t take_own(Local& local, bool slot_too);
+  static uint64_t take_listed(Local& local, bool own);
+  static uint64_t take_victim(Local& local, bool own);
   uint64_t steal(uint32_t id, bool victims);
-  void age(Dropped& dropped);
+  void age(Dropped& dropped, bool slots);
 
   static constexpr uint32_t kBlock = 16;
   static constexpr uint32_t kBlocks = 1024 / kBlock + 1;  // one for each of kMaxProcs, and the shared one
@@ -75,16 +97,18 @@ class Pool {
   Pool* prev_ = nullptr;
 };
 
-// PoolOf<T> holds std::unique_ptr<T>.
+// PoolOf<T> holds std::unique_ptr<T>. put and get are safe points (world.h): who does little else still lets others run, and keeps its P.
 template <class T>
 class PoolOf {
  public:
   PoolOf() : pool_(element_type<std::unique_ptr<T>>()) {}
   void put(std::unique_ptr<T> value) {
+    world::safe_point();
     T* raw = value.release();
     pool_.put(&raw);
   }
   std::unique_ptr<T> get() {
+    world::safe_point();
     T* raw;
     return std::unique_ptr<T>(pool_.get(&raw) ? raw : nullptr);
   }

@@ -181,6 +181,82 @@ BOOST_AUTO_TEST_CASE(what_a_goroutine_put_can_be_got_by_others) {
   BOOST_TEST(seen.size() >= 8u);  // the private slots of its Ps are for them alone
 }
 
+BOOST_AUTO_TEST_CASE(what_stands_in_the_private_slots_of_idle_processors_ages_too) {
+  int before = gomaxprocs(4);
+  run([] {
+    PoolOf<Item> pool;
+    WaitGroup wg;
+    for (int k = 0; k < 64; k++) {
+      wg.go([&pool, k] {
+        yield();
+        pool.put(std::make_unique<Item>(k));
+      });
+    }
+    wg.wait();
+    sync::clear_pools();
+    sync::clear_pools();
+    BOOST_TEST(Item::alive == 0);
+    BOOST_TEST(!pool.get());
+  });
+  gomaxprocs(before);
+}
+
+BOOST_AUTO_TEST_CASE(what_stood_in_private_slots_is_for_everybody_after_a_collection) {
+  int before = gomaxprocs(4);
+  gc::collect();   // so that none is due before ours, which would be the second
+  PoolOf<Item> pool;
+  run([&] {
+    WaitGroup wg;
+    for (int k = 0; k < 64; k++) {
+      wg.go([&pool, k] {
+        yield();
+        pool.put(std::make_unique<Item>(k));
+      });
+    }
+    wg.wait();
+  });
+  sync::clear_pools();
+  std::set<int> seen;
+  for (int i = 0; i < 64; i++) seen.insert(value_of(pool.get()));
+  BOOST_TEST(seen.size() == 64u);
+  BOOST_TEST(!seen.count(-1));
+  gomaxprocs(before);
+}
+
+// They make no safe point, so their Ps are taken from them, one side of a slot's use or the other.
+BOOST_AUTO_TEST_CASE(no_value_is_handed_out_twice_where_processors_are_taken_away) {
+  for (int procs : {1, 3}) {
+    int before = gomaxprocs(procs);
+    run([] {
+      Pool pool(element_type<std::unique_ptr<Item>>());
+      std::atomic<int> wrong{0}, left{6};
+      WaitGroup wg;
+      for (int k = 0; k < 6; k++) {
+        wg.go([&] {
+          for (int i = 0; i < 20'000 * kRounds; i++) {
+            Item* item;
+            if (!pool.get(&item)) item = new Item(0);
+            if (item->value++ != 0) wrong++;
+            item->value--;
+            pool.put(&item);
+          }
+          left--;
+        });
+      }
+      wg.go([&] {
+        while (left > 0) {
+          pool.clear();
+          yield();
+        }
+      });
+      wg.wait();
+      BOOST_TEST(wrong == 0);
+    });
+    BOOST_TEST(Item::alive == 0);
+    gomaxprocs(before);
+  }
+}
+
 // With a check that no value is held by two at once, while collections go on.
 // Go: sync/pool_test.go TestPoolStress
 BOOST_AUTO_TEST_CASE(no_value_is_handed_out_twice_under_stress) {
