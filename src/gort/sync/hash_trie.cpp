@@ -186,41 +186,18 @@ void HashTrie::Inside::prune(Indirect* dead, uint64_t hash) {
 }
 
 void HashTrie::Inside::clear() {
-  if (Indirect* root = trie_.root_.exchange(nullptr, std::memory_order_acq_rel)) retire(root);
+  Indirect* root = trie_.root_.exchange(nullptr, std::memory_order_acq_rel);
+  if (!root) return;
+  root->urgent = true;   // a whole tree
+  retire(root);
 }
 
 void HashTrie::Inside::retire(Node* node) {
-  node->retired_at = trie_.epochs_.retire();
-  node->next_retired = trie_.retired_.load(std::memory_order_relaxed);
-  while (!trie_.retired_.compare_exchange_weak(node->next_retired, node, std::memory_order_seq_cst, std::memory_order_relaxed)) {
-  }
-  retired_ = true;
+  if (trie_.epochs_.retire(ticket_, node)) look_ = true;
 }
 
-// What was held back by somebody inside is put back before the last look at the counters, so either that look sees him gone, or he finds it when he has left.
-void HashTrie::reclaim() {
-  for (;;) {
-    if (!retired_.load(std::memory_order_seq_cst)) return;
-    Node* list = retired_.exchange(nullptr, std::memory_order_seq_cst);
-    uint64_t epoch = epochs_.advance();
-    Node *over = nullptr, *later = nullptr, *last = nullptr;
-    while (list) {
-      Node* node = std::exchange(list, list->next_retired);
-      if (Epochs::is_over(node->retired_at, epoch)) {
-        node->next_retired = std::exchange(over, node);
-      } else {
-        if (!last) last = node;
-        node->next_retired = std::exchange(later, node);
-      }
-    }
-    if (later) {
-      last->next_retired = retired_.load(std::memory_order_relaxed);
-      while (!retired_.compare_exchange_weak(last->next_retired, later, std::memory_order_seq_cst, std::memory_order_relaxed)) {
-      }
-    }
-    while (over) give_up(std::exchange(over, over->next_retired));
-    if (!later || !epochs_.may_advance()) return;
-  }
+void HashTrie::reclaim(const Epochs::Ticket& ticket, bool look) {
+  for (Epochs::Retired* over = epochs_.take_over(ticket, look); over;) give_up(static_cast<Node*>(std::exchange(over, over->next_retired)));
 }
 
 // A node goes with all that is below. An entry goes alone: those that it still leads to are in the trie, or have been retired themselves.
@@ -243,8 +220,7 @@ void HashTrie::give_up(Node* node) {
 }
 
 HashTrie::~HashTrie() {
-  Node* retired = retired_.load(std::memory_order_acquire);
-  while (retired) give_up(std::exchange(retired, retired->next_retired));
+  for (Epochs::Retired* all = epochs_.take_all(); all;) give_up(static_cast<Node*>(std::exchange(all, all->next_retired)));
   if (Indirect* root = root_.load(std::memory_order_acquire)) give_up(root);
 }
 
@@ -264,10 +240,11 @@ int HashTrie::each(Node* node, int (*visit)(void*, Entry*), void* context) {
 }
 
 int HashTrie::for_each(int (*visit)(void*, Entry*), void* context) const {
-  for (Node* node = retired_.load(std::memory_order_acquire); node; node = node->next_retired) {
-    int stop = node->is_entry ? visit(context, static_cast<Entry*>(node)) : each(node, visit, context);
-    if (stop) return stop;
-  }
+  int stop = epochs_.for_each_retired([&](Epochs::Retired* retired) {
+    auto* node = static_cast<Node*>(retired);
+    return node->is_entry ? visit(context, static_cast<Entry*>(node)) : each(node, visit, context);
+  });
+  if (stop) return stop;
   Indirect* root = root_.load(std::memory_order_acquire);
   return root ? each(root, visit, context) : 0;
 }

@@ -22,7 +22,7 @@
 //
 // Memory: an entry belongs to its owners, which are counted: the trie, and whoever keeps it over something longer than a visit. What is taken out (entries, dead
 // nodes, the whole tree by clear) is retired, and given up when nobody is inside who may have found it (base/epochs.h), at the latest
-// when the last of those leaves who are inside now. Whoever leaves last runs the destructors of entries, after leaving, with no lock held.
+// when the last of those leaves who are inside now, unless it is done in batches. Whoever leaves last runs the destructors of entries, after leaving, with no lock held.
 //
 // Thread safety: any goroutine or thread. Nothing parks. Locks are held for a walk over one list and, when two hashes first collide, the making of
 // up to 15 nodes.
@@ -40,10 +40,8 @@
 namespace gort {
 
 class HashTrie {
-  struct Node {
+  struct Node : Epochs::Retired {
     explicit Node(bool entry) : is_entry(entry) {}
-    Node* next_retired = nullptr;
-    uint64_t retired_at = 0;
     const bool is_entry;
   };
   struct Indirect;
@@ -61,7 +59,8 @@ class HashTrie {
 
   // destroy ends an entry that nobody owns any more. No lock is held; it may do anything, also use the trie.
   using Destroy = void (*)(Entry*);
-  explicit HashTrie(Destroy destroy) : destroy_(destroy) {}
+  // batch: as Epochs says; above 1 only if destroy does nothing but give memory back.
+  explicit HashTrie(Destroy destroy, uint32_t batch = 1) : destroy_(destroy), epochs_(batch) {}
   ~HashTrie();   // gives up all entries. REQUIRES: nobody is inside
   HashTrie(const HashTrie&) = delete;
   HashTrie& operator=(const HashTrie&) = delete;
@@ -72,7 +71,7 @@ class HashTrie {
    public:
     explicit Inside(HashTrie& trie) : trie_(trie), ticket_(trie.epochs_.enter()) {}
     ~Inside() {
-      if (trie_.epochs_.leave(ticket_) || retired_) trie_.reclaim();
+      if (trie_.epochs_.leave(ticket_) || look_) trie_.reclaim(ticket_, look_);
     }
     Inside(const Inside&) = delete;
     Inside& operator=(const Inside&) = delete;
@@ -99,7 +98,7 @@ class HashTrie {
 
     HashTrie& trie_;
     const Epochs::Ticket ticket_;
-    bool retired_ = false;
+    bool look_ = false;   // at what is retired
   };
 
   // keep makes the caller an owner of an entry that it has found in a visit that goes on; release gives that up, and may destroy it.
@@ -115,7 +114,7 @@ class HashTrie {
  private:
   friend class Inside;
 
-  void reclaim();
+  void reclaim(const Epochs::Ticket& ticket, bool look);
   void give_up(Node* node);
   static int each(Node* node, int (*visit)(void*, Entry*), void* context);
   static Node* make_room(Entry* there, Entry* fresh, Indirect* parent);
@@ -123,7 +122,6 @@ class HashTrie {
 
   const Destroy destroy_;
   std::atomic<Indirect*> root_{nullptr};
-  std::atomic<Node*> retired_{nullptr};
   Epochs epochs_;
 };
 

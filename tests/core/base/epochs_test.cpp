@@ -2,7 +2,7 @@
 
 #include <atomic>
 #include <thread>
-#include <vector>
+#include <utility>
 
 #include "../waiting.h"
 #include "gort/base/epochs.h"
@@ -14,35 +14,41 @@ BOOST_AUTO_TEST_SUITE(epochs)
 
 BOOST_AUTO_TEST_CASE(what_is_retired_while_nobody_else_is_inside_is_over_when_its_owner_has_left) {
   Epochs epochs;
+  Epochs::Retired node;
   Epochs::Ticket me = epochs.enter();
-  uint64_t retired_at = epochs.retire();
-  BOOST_TEST(!Epochs::is_over(retired_at, epochs.advance()));
+  BOOST_TEST(epochs.retire(me, &node));
   (void)epochs.leave(me);
-  BOOST_TEST(Epochs::is_over(retired_at, epochs.advance()));
+  BOOST_TEST(epochs.take_over(me, true) == &node);
+  BOOST_TEST(!epochs.take_over(me, true));
 }
 
 BOOST_AUTO_TEST_CASE(who_was_inside_before_holds_it_and_is_told_so_on_leaving) {
   Epochs epochs;
+  Epochs::Retired node;
   Epochs::Ticket reader = epochs.enter();
   Epochs::Ticket writer = epochs.enter();
-  uint64_t retired_at = epochs.retire();
+  (void)epochs.retire(writer, &node);
   (void)epochs.leave(writer);
-  for (int i = 0; i < 5; i++) BOOST_TEST(!Epochs::is_over(retired_at, epochs.advance()));
-  BOOST_TEST(!epochs.may_advance());
+  for (int i = 0; i < 5; i++) BOOST_TEST(!epochs.take_over(writer, true));
   BOOST_TEST(epochs.leave(reader));
-  BOOST_TEST(epochs.may_advance());
-  BOOST_TEST(Epochs::is_over(retired_at, epochs.advance()));
+  BOOST_TEST(epochs.take_over(reader, false) == &node);
 }
 
-BOOST_AUTO_TEST_CASE(who_came_later_holds_nothing_that_was_retired_two_steps_before) {
+BOOST_AUTO_TEST_CASE(who_came_later_holds_nothing_that_was_stamped_two_steps_before) {
   Epochs epochs;
+  Epochs::Retired first, second;
   Epochs::Ticket writer = epochs.enter();
-  uint64_t retired_at = epochs.retire();
+  (void)epochs.retire(writer, &first);
   (void)epochs.leave(writer);
-  BOOST_TEST(Epochs::is_over(retired_at, epochs.advance()));
+  BOOST_TEST(epochs.take_over(writer, true) == &first);
   Epochs::Ticket late = epochs.enter();
-  BOOST_TEST(late.epoch >= retired_at + 2);
-  (void)epochs.leave(late);
+  BOOST_TEST(late.epoch >= first.stamp + 2);
+  writer = epochs.enter();
+  (void)epochs.retire(writer, &second);
+  (void)epochs.leave(writer);
+  BOOST_TEST(!epochs.take_over(writer, true));
+  BOOST_TEST(epochs.leave(late));
+  BOOST_TEST(epochs.take_over(late, false) == &second);
 }
 
 BOOST_AUTO_TEST_CASE(a_reader_that_nobody_waits_for_need_not_look_after_anything) {
@@ -51,53 +57,89 @@ BOOST_AUTO_TEST_CASE(a_reader_that_nobody_waits_for_need_not_look_after_anything
   BOOST_TEST(!epochs.leave(reader));
 }
 
+BOOST_AUTO_TEST_CASE(a_batch_is_looked_at_when_it_is_full_and_something_urgent_at_once) {
+  Epochs epochs(4);
+  Epochs::Retired nodes[7];
+  // How many can be given back then; -1: nobody is to look.
+  auto retire = [&](Epochs::Retired& node) {
+    Epochs::Ticket me = epochs.enter();
+    bool look = epochs.retire(me, &node);
+    (void)epochs.leave(me);
+    if (!look) return -1;
+    int n = 0;
+    for (Epochs::Retired* list = epochs.take_over(me, true); list; list = list->next_retired) n++;
+    return n;
+  };
+  for (int i = 0; i < 3; i++) BOOST_TEST(retire(nodes[i]) == -1);
+  BOOST_TEST(retire(nodes[3]) == 4);
+  BOOST_TEST(retire(nodes[4]) == -1);
+  nodes[5].urgent = true;
+  BOOST_TEST(retire(nodes[5]) == 2);
+  BOOST_TEST(retire(nodes[6]) == -1);
+  BOOST_TEST(epochs.take_all() == &nodes[6]);
+}
+
+BOOST_AUTO_TEST_CASE(who_held_several_batches_up_learns_it_on_leaving) {
+  Epochs epochs(4);
+  Epochs::Retired nodes[16];
+  Epochs::Ticket reader = epochs.enter();
+  for (Epochs::Retired& node : nodes) {
+    Epochs::Ticket writer = epochs.enter();
+    bool look = epochs.retire(writer, &node);
+    (void)epochs.leave(writer);
+    if (look) BOOST_TEST(!epochs.take_over(writer, true));
+  }
+  BOOST_TEST(epochs.leave(reader));
+  int n = 0;
+  for (Epochs::Retired* list = epochs.take_over(reader, false); list; list = list->next_retired) n++;
+  BOOST_TEST(n == 16);
+}
+
 // Threads publish objects, take them out and free them by the rules; a reader that meets a freed one sees it (and a sanitizer shouts).
 BOOST_AUTO_TEST_CASE(nobody_ever_meets_what_was_given_back) {
-  struct Object {
+  struct Object : Epochs::Retired {
     std::atomic<bool> alive{true};
   };
   constexpr int kEach = 2000 * kRounds;
-  Epochs epochs;
-  std::atomic<Object*> place{new Object};
-  std::atomic<int> dead_seen{0};
-  std::atomic<bool> done{false};
-  auto read = [&] {
-    while (!done.load()) {
-      Epochs::Ticket ticket = epochs.enter();
-      if (!place.load(std::memory_order_acquire)->alive.load()) dead_seen++;
-      (void)epochs.leave(ticket);
-    }
-  };
-  std::vector<std::vector<std::pair<Object*, uint64_t>>> kept(2);
-  auto write = [&](int me) {
-    for (int n = 0; n < kEach; n++) {
-      Epochs::Ticket ticket = epochs.enter();
-      Object* old = place.exchange(new Object, std::memory_order_acq_rel);
-      kept[me].emplace_back(old, epochs.retire());
-      (void)epochs.leave(ticket);
-      uint64_t epoch = epochs.advance();
-      std::erase_if(kept[me], [&](auto& one) {
-        if (!Epochs::is_over(one.second, epoch)) return false;
-        one.first->alive = false;
-        delete one.first;
-        return true;
-      });
-    }
-  };
-  std::thread readers[2] = {std::thread(read), std::thread(read)};
-  std::thread writers[2] = {std::thread(write, 0), std::thread(write, 1)};
-  for (std::thread& t : writers) t.join();
-  done = true;
-  for (std::thread& t : readers) t.join();
-  BOOST_TEST(dead_seen == 0);
-  uint64_t epoch = epochs.advance();
-  for (auto& mine : kept) {
-    for (auto& [object, retired_at] : mine) {
-      BOOST_TEST(Epochs::is_over(retired_at, epoch));
-      delete object;
-    }
+  for (uint32_t batch : {1, 16}) {
+    Epochs epochs(batch);
+    std::atomic<Object*> place{new Object};
+    std::atomic<int> dead_seen{0};
+    std::atomic<bool> done{false};
+    std::atomic<int> given_back{0};
+    auto give_back = [&](Epochs::Retired* list) {
+      while (list) {
+        auto* object = static_cast<Object*>(std::exchange(list, list->next_retired));
+        object->alive = false;
+        delete object;
+        given_back++;
+      }
+    };
+    auto read = [&] {
+      while (!done.load()) {
+        Epochs::Ticket ticket = epochs.enter();
+        if (!place.load(std::memory_order_acquire)->alive.load()) dead_seen++;
+        if (epochs.leave(ticket)) give_back(epochs.take_over(ticket, false));
+      }
+    };
+    auto write = [&] {
+      for (int n = 0; n < kEach; n++) {
+        Epochs::Ticket ticket = epochs.enter();
+        bool look = epochs.retire(ticket, place.exchange(new Object, std::memory_order_acq_rel));
+        if (epochs.leave(ticket) || look) give_back(epochs.take_over(ticket, look));
+      }
+    };
+    std::thread readers[2] = {std::thread(read), std::thread(read)};
+    std::thread writers[2] = {std::thread(write), std::thread(write)};
+    for (std::thread& t : writers) t.join();
+    done = true;
+    for (std::thread& t : readers) t.join();
+    BOOST_TEST(dead_seen == 0);
+    if (batch == 1) BOOST_TEST(given_back == 2 * kEach);
+    give_back(epochs.take_all());
+    BOOST_TEST(given_back == 2 * kEach);
+    delete place.load();
   }
-  delete place.load();
 }
 
 BOOST_AUTO_TEST_SUITE_END()
