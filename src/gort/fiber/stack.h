@@ -1,10 +1,10 @@
 // Stacks for fibers: reserved address ranges with a guard page below, committed by touch.
 //
 // StackPool hands out stacks of one size, carved from slabs of 64. Guards are installed with MADV_GUARD_INSTALL (Linux 6.13), which
-// does not split the mapping; where that is missing, with mprotect up to a budget (each guard costs two mappings and
-// vm.max_map_count is 65,530), after that without. A returned stack is reused last in first out, still warm; trim() gives the
-// memory of unused ones back to the kernel but keeps the addresses. A stack of another size is a mapping of its own, and unmapped when it is
-// given back. A pool may keep some bytes above each stack's `high` for its user (the Python lane: Python frames); they come and go with the stack.
+// does not split the mapping, several by one process_madvise where the kernel takes that; where guards are not to be had, with mprotect up to a
+// budget (each guard costs two mappings and vm.max_map_count is 65,530), after that without. A returned stack is reused last in first out, still
+// warm; trim() gives the memory of unused ones back to the kernel but keeps the addresses. A stack of another size is a mapping of its own, and unmapped when
+// it is given back. A pool may keep some bytes above each stack's `high` for its user (the Python lane: Python frames); they come and go with the stack.
 //
 // Thread safety: every method may be called from any thread.
 // Rejected: one mmap per stack (a mapping each, 5 us each); growing by copying (C++ frames cannot be moved).

@@ -1,5 +1,8 @@
 #include <boost/test/unit_test.hpp>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cfenv>
 #include <set>
 #include <string>
@@ -120,6 +123,21 @@ BOOST_AUTO_TEST_CASE(stacks_are_distinct_and_reused_last_in_first_out) {
   }
   pool.give_back(stacks[7]);
   BOOST_TEST(static_cast<void*>(pool.take().low) == static_cast<void*>(stacks[7].low));
+}
+
+// Asked by a system call, which does not fault. 200 stacks: of more slabs than one, and of each call that installs guards.
+BOOST_AUTO_TEST_CASE(below_every_stack_is_a_page_that_cannot_be_touched) {
+  int zeros = open("/dev/zero", O_RDONLY);
+  BOOST_REQUIRE(zeros >= 0);
+  StackPool pool(64 * 1024);
+  for (int i = 0; i < 200; i++) {
+    Stack stack = pool.take();
+    BOOST_TEST(read(zeros, stack.low - 1, 1) == -1);
+    BOOST_TEST(read(zeros, stack.low - kStackGuard, 1) == -1);
+    BOOST_TEST(read(zeros, stack.low, 1) == 1);
+    BOOST_TEST(read(zeros, stack.high - 1, 1) == 1);
+  }
+  close(zeros);
 }
 
 BOOST_AUTO_TEST_CASE(trimmed_stacks_are_zero_again_and_counted_once) {
