@@ -130,6 +130,32 @@ void Lane::keep_locked(G* g) {
   free_count_++;
 }
 
+// make_goroutines returns a new one and keeps some more, without stacks, for p or everybody: one by one they cost three locks each, and a system call
+// for each page of them, in glibc's arenas of other threads than the first.
+G* Lane::make_goroutines(P* p) {
+  constexpr uint32_t kTogether = 32;
+  G* all[kTogether];
+  auto take = [&](auto* block) { for (uint32_t i = 0; i < kTogether; i++) all[i] = &block[i]; };
+  if (hooks_) take(new G[kTogether]);
+  else take(new NativeG[kTogether]);
+  for (uint32_t i = 0; i < kTogether; i++) {
+    all[i]->home = this;
+    all[i]->lane.store(this, std::memory_order_relaxed);
+    all[i]->status.store(Status::Dead, std::memory_order_relaxed);
+    all[i]->next = i + 1 < kTogether ? all[i + 1] : nullptr;
+  }
+  Runtime::get().register_goroutines(all, kTogether);
+  if (p) {
+    p->free = all[1];
+    count(p->free_count, kTogether - 1);
+  } else {
+    std::lock_guard hold(lock_);
+    all[kTogether - 1]->next = cold_;
+    cold_ = all[1];
+  }
+  return all[0];
+}
+
 G* Lane::new_goroutine(size_t stack_size) {
   M* m = this_machine();
   RuntimeScope inside(m);
@@ -149,13 +175,7 @@ G* Lane::new_goroutine(size_t stack_size) {
       cold_ = g->next;
     }
   }
-  if (!g) {
-    g = hooks_ ? new G : new NativeG;
-    g->home = this;
-    g->lane.store(this, std::memory_order_relaxed);
-    g->status.store(Status::Dead, std::memory_order_relaxed);
-    Runtime::get().register_goroutine(g);
-  }
+  if (!g) g = make_goroutines(p);
   if (stack_size != kNoStack) provide_stack(g, stack_size ? stack_size : stacks_.stack_size());
   uint64_t id;
   if (p) {

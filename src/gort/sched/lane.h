@@ -220,6 +220,7 @@ class Lane {
   void reset_spinning(M* m);
   void free_goroutine(M* m, G* g);
   void keep_locked(G* g);
+  G* make_goroutines(P* p);
   void provide_stack(G* g, size_t size);
   // A goroutine without a stack (park_stackless, kNoStack) has the G, and its lane's share of it, only. take_stack: its machine has left the stack for good.
   // give_stack is called by the machine that is about to run it; without memory for a stack the process ends, as in Go.

@@ -53,9 +53,9 @@ Runtime& Runtime::get() {
 
 uint64_t Runtime::next_ids(uint64_t count) { return ids_.fetch_add(count, std::memory_order_relaxed) + 1; }
 
-void Runtime::register_goroutine(G* g) {
+void Runtime::register_goroutines(G* const* all, size_t count) {
   std::lock_guard hold(lock_);
-  goroutines_.push_back(g);
+  goroutines_.insert(goroutines_.end(), all, all + count);
 }
 
 std::vector<G*> Runtime::all_goroutines() {
@@ -99,7 +99,7 @@ M* Runtime::attach_thread(Lane& lane) {
   m->own = g;
   m->current = g;
   m->running.store(g, std::memory_order_relaxed);
-  register_goroutine(g);
+  register_goroutines(&g, 1);
   attached_.fetch_add(1, std::memory_order_relaxed);
   lane.attach_machine(m);
   machine_active();

@@ -71,7 +71,7 @@ class Runtime {
 
   // --- goroutines
   uint64_t next_ids(uint64_t count);
-  void register_goroutine(G* g);
+  void register_goroutines(G* const* all, size_t count);
   std::vector<G*> all_goroutines();      // every G ever made, dead ones included
   std::vector<G*> goroutines(size_t from, size_t most);   // a part of them
   int64_t num_goroutine();
