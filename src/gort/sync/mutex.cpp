@@ -36,6 +36,7 @@ bool waited_long(Nanos began) {
 }  // namespace
 
 void Mutex::lock_or_throw() {
+  if (take()) return;
   Outcome outcome = lock_slow(kForever);
   if (outcome != Outcome::Fired) throw_outcome(outcome);
 }
@@ -128,7 +129,8 @@ void Mutex::give_up() {
 Outcome Mutex::lock_for_sure() { return for_sure([this] { return lock_until(kForever); }); }
 
 // Unlocking and taking the one to be woken off the count are one step, so that nobody locks in between.
-void Mutex::unlock_slow(int32_t old) {
+void Mutex::unlock_slow() {
+  int32_t old = state_.load(std::memory_order_relaxed);
   for (;;) {
     if (!(old & kLocked)) throw Fatal("sync: unlock of unlocked mutex");
     int32_t wanted = old & ~kLocked;

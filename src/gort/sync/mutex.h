@@ -38,7 +38,8 @@ class Mutex {
   // A wait that the runtime ends throws what throw_outcome says; the mutex is not held then.
   void lock() {
     world::safe_point();   // not behind the exchange, as in channel.cpp: nobody gives its slice away holding the mutex; explored schedules need it
-    if (!take()) [[unlikely]] lock_or_throw();
+    int32_t free = 0;
+    if (!state_.compare_exchange_strong(free, kLocked, std::memory_order_acquire, std::memory_order_relaxed)) [[unlikely]] lock_or_throw();
   }
   // lock_until is lock with an outcome: the mutex is held iff Fired. A deadline that has passed: tries once.
   [[nodiscard]] Outcome lock_until(Nanos deadline = kForever) {
@@ -57,12 +58,14 @@ class Mutex {
   }
 
   // take and unlock look before they exchange: an exchange that fails costs as much as one that does not, and with somebody waiting the first always did
-  // (contended on 2 CPUs: 12.6 -> 7.1 ns; free: 5.0 -> 5.1).
+  // (contended on 2 CPUs: 12.6 -> 7.1 ns). lock looks after its first one, and unlock's does not wait for what was looked at (free: 4.75 -> 4.4).
 
   // unlock throws Fatal("sync: unlock of unlocked mutex") with nothing changed. In starvation mode the caller yields its time slice.
   void unlock() {
-    int32_t held = state_.load(std::memory_order_relaxed);
-    if (held != kLocked || !state_.compare_exchange_strong(held, 0, std::memory_order_release, std::memory_order_relaxed)) [[unlikely]] unlock_slow(held);
+    int32_t held = state_.load(std::memory_order_relaxed), only = kLocked;
+    asm("" : "+r"(only));   // else the optimiser sees that it is the same as held
+    if (held == kLocked && state_.compare_exchange_strong(only, 0, std::memory_order_release, std::memory_order_relaxed)) [[likely]] return;
+    unlock_slow();
   }
 
   // For dumps: the goroutine that has it, 0 if that is not known. Known to those who say so, after locking and (0) before unlocking: the
@@ -95,7 +98,7 @@ class Mutex {
   void lock_or_throw();
   Outcome lock_slow(Nanos deadline);
   void give_up();
-  void unlock_slow(int32_t old);
+  void unlock_slow();
 
   std::atomic<int32_t> state_{0};
   std::atomic<uint32_t> semaphore_{0};
