@@ -87,8 +87,7 @@ int await_traverse(PyObject* self, visitproc visit, void* arg) {
 
 void await_dealloc(PyObject* self) {
   AwaitObject* await = as_await(self);
-  if (await->stage == AwaitObject::Stage::Open) {
-    errors::Kept kept;
+  if (await->stage == AwaitObject::Stage::Open && !PyErr_Occurred()) {   // else that is why
     if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "%s was never awaited", await->operation().name()) < 0) PyErr_WriteUnraisable(nullptr);
   }
   await->operation().~Operation();

@@ -316,7 +316,10 @@ class PythonLane final : public LaneHooks {
   void drop_state(void*) override {}
 #else
   void* take_state(G* g) override { return frame_of(g)->state.exchange(nullptr, std::memory_order_relaxed); }
-  void give_state(G* g, void* state) override { frame_of(g)->state.store(static_cast<PyThreadState*>(state), std::memory_order_relaxed); }
+  void give_state(G* g, void* state) override {
+    if (!frame_of(g)) g->lane_data = new Frame;   // a new G
+    frame_of(g)->state.store(static_cast<PyThreadState*>(state), std::memory_order_relaxed);
+  }
   void make_state(G* g) override {
     if (!add_state(g)) throw std::bad_alloc();
   }
