@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import decimal
 import gc
+import random
 import subprocess
 import sys
 import textwrap
@@ -640,3 +641,101 @@ def test_a_loop_inside_of_one_has_its_own_awaits():
         return got, await ch.arecv()
 
     assert gort.run(main) == (5, 6)
+
+
+def test_an_ordinary_goroutine_in_a_new_g_may_get_a_spare_stack():
+    """It crashed: the G had nothing yet to keep the thread state in."""
+    program = """
+        import gort
+
+        async def receives(ch):
+            await ch.arecv()
+
+        def main():
+            ch = gort.Chan()
+            waiting = [gort.go(receives, ch) for _ in range(3)]
+            while any(g.status != "waiting" for g in waiting):
+                gort.gosched()
+            for g in [gort.go(gort.gosched) for _ in range(50)]:
+                g.join()
+            ch.close()
+
+        gort.run(main)
+        print("end")
+    """
+    assert run_program(program) == ["end"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_random_mix_of_all_waits_ends_well(seed):
+    """Coroutines that wait in every way, are ended by their run at any moment, and are looked at meanwhile; each has its own context variables all the time."""
+    own, local = contextvars.ContextVar("own", default=None), threading.local()
+
+    async def receives_below(ch, depth):
+        return await (receives_below(ch, depth - 1) if depth else ch.arecv())
+
+    async def values(ch):
+        for _ in range(2):
+            yield await ch.arecv()
+
+    async def joined():
+        await aio.sleep(0.0001)
+
+    def plain(ch):
+        try:
+            ch.recv(timeout=0.001)
+        except TimeoutError:
+            pass
+
+    async def waits_once(i, draw, chans, mu):
+        ch = draw.choice(chans)
+        match draw.randrange(12):
+            case 0 | 1:
+                await ch.asend(i)
+            case 2 | 3:
+                await receives_below(ch, draw.randrange(4))
+            case 4 | 5:
+                await aio.select(*[c if draw.random() < 0.5 else gort.send(c, i) for c in chans], timeout=draw.choice([None, 0.0005]))
+            case 6:
+                await aio.sleep(draw.random() * 0.0003)
+            case 7:
+                async with mu:
+                    gort.gosched()
+            case 8:
+                ch.send(i, timeout=0.0002)
+            case 9:
+                await gort.go(joined)
+            case 10:
+                gort.go(plain, ch)
+                repr([[i]])
+            case 11:
+                async for _ in values(ch):
+                    pass
+
+    async def worker(i, draw, chans, mu):
+        own.set(i)
+        if draw.random() < 0.1:
+            local.i = i
+        for _ in range(draw.randrange(1, 30)):
+            try:
+                await waits_once(i, draw, chans, mu)
+            except TimeoutError:
+                pass
+            if draw.random() < 0.01:
+                gort.goexit()
+            assert own.get() == i
+
+    draw = random.Random(seed)
+    for _ in range(15):
+
+        def main():
+            chans, mu = [gort.Chan(draw.choice([0, 0, 1, 3])) for _ in range(4)], gort.Mutex()
+            for i in range(draw.randrange(1, 120)):
+                gort.go(worker, i, random.Random(draw.random()), chans, mu)
+            gort.sleep(draw.random() * 0.01)
+            if draw.random() < 0.2:
+                gc.collect()
+                runtime.stack(all=True)
+                runtime.goroutines(leaked=True)
+
+        gort.run(main, seed=draw.choice([None, None, draw.randrange(1000)]))
