@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gort/sched/go.h"
+#include "gort/sched/lane.h"
 #include "gort/sched/park.h"
 
 namespace gort {
@@ -16,6 +17,9 @@ Outcome for_sure(F lock_once) {
     if (outcome == Outcome::Fired || outcome == Outcome::Deadlock) return first == Outcome::Fired ? outcome : first;
     if (first == Outcome::Fired) first = outcome;
     yield();  // a goroutine that is told to end cannot park any more
+    // It may try for ever, and where nobody else is to run it would keep the GIL, or hold up who wants all threads of the interpreter to stand.
+    M* m = this_machine();
+    if (LaneHooks* hooks = m->lane->hooks()) hooks->relax(m);
   }
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import threading
 
 import pytest
@@ -332,3 +333,22 @@ def test_what_is_no_lock_is_refused(lock, name):
     with pytest.raises(TypeError) as error:
         Cond(lock)
     assert str(error.value) == f"Cond: lock must be a lock with lock() and unlock(), got {name}"
+
+
+@pytest.mark.parametrize("kind", [Mutex, gort.RWMutex])
+def test_a_goroutine_that_does_not_get_its_lock_back_holds_up_neither_the_end_of_a_run_nor_a_collection(until_waiting, kind):
+    lock = kind()
+    cond = Cond(lock)
+
+    def waits():
+        with lock:
+            cond.wait()
+
+    def body():
+        until_waiting(gort.go(waits))
+        lock.lock()  # and keeps it
+
+    with pytest.warns(ResourceWarning, match="1 goroutine did not end within grace and is abandoned"):
+        gort.run(body, grace=0.01)
+    gc.collect()
+    lock.unlock()
