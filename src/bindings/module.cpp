@@ -10,6 +10,7 @@
 #include "gort/sched/go.h"
 #include "native_call.h"
 #include "python_lane.h"
+#include "raw_type.h"
 #include "register.h"
 #include "run.h"
 #include "signal_module.h"
@@ -135,7 +136,7 @@ PyMethodDef methods[] = {
      "runs meanwhile (a takeover by the runtime's monitor after 1 ms); what plain threads and signals do; when Python's collector runs;\n"
      "the order of sets of str (PYTHONHASHSEED); goroutine ids. Which OS thread runs a goroutine (lending) is not determined either, but does not matter for\n"
      "the order."},
-    {"gosched", gosched, METH_NOARGS, "gosched()\n--\n\nLet other goroutines run; go on when it is this one's turn again."},
+    quick<"gosched", gosched>("gosched()\n--\n\nLet other goroutines run; go on when it is this one's turn again."),
     {"sleep", sleep, METH_O,
      "sleep(s, /)\n--\n\nPark for s seconds (a number or a timedelta). Zero and less only yields; NaN is a ValueError."},
     {"goexit", goexit, METH_NOARGS, "goexit()\n--\n\nEnd this goroutine: raises GoExit, so that finally blocks run."},

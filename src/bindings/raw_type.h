@@ -5,6 +5,7 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -14,6 +15,25 @@ namespace gort::python {
 template <class F>
 PyCFunction raw(F* function) {
   return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function));
+}
+
+// A name in a template's arguments.
+template <size_t N>
+struct Name {
+  constexpr Name(const char (&literal)[N]) { std::copy_n(literal, N, text); }
+  char text[N];
+};
+
+// quick is the table entry of a method or function without arguments that is called millions of times. The interpreter (3.11 to 3.13) calls a METH_NOARGS one
+// that was looked up before (lock = mutex.lock) the general way, a METH_FASTCALL one at once: 5 ns less. Says what METH_NOARGS would to arguments.
+template <Name name, PyObject* (*function)(PyObject*, PyObject*)>
+PyMethodDef quick(const char* doc) {
+  return {name.text, raw(+[](PyObject* self, PyObject* const*, Py_ssize_t given) -> PyObject* {
+            if (given == 0) [[likely]] return function(self, nullptr);
+            const char* owner = PyModule_Check(self) ? PyModule_GetName(self) : strrchr(Py_TYPE(self)->tp_name, '.') + 1;
+            return PyErr_Format(PyExc_TypeError, "%s.%s() takes no arguments (%zd given)", owner, name.text, given);
+          }),
+          METH_FASTCALL, doc};
 }
 
 // add_type makes the type of the spec and adds it to the module. Null with an exception set on failure.

@@ -139,8 +139,8 @@ PyMethodDef queue_methods[] = {
      "push(v, /)\n--\n\nPut v at the end. At once if the queue is unbounded; while a bounded one is full, let others run and then sleep up to a millisecond\n"
      "between looks."},
     {"try_push", queue_try_push, METH_O, "try_push(v, /)\n--\n\nPut v at the end unless the queue is full; tell whether it was put there. Never parks."},
-    {"try_pop", queue_try_pop, METH_NOARGS,
-     "try_pop()\n--\n\nTake the first value: (value, True), as Chan.try_recv; None if there is none. Never parks."},
+    quick<"try_pop", queue_try_pop>(
+        "try_pop()\n--\n\nTake the first value: (value, True), as Chan.try_recv; None if there is none. Never parks."),
     {"__class_getitem__", queue_subscript, METH_O | METH_CLASS, "LockFreeQueue[T] is LockFreeQueue, with the type of the values told to type checkers."},
     {"__reduce__", errors::refuse_reduce, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};

@@ -19,20 +19,22 @@ CheckedLock checked(PyObject* self) { return {self, "Mutex", observe::Hold::Excl
 
 // Parks.
 bool lock(PyObject* self) {
-  if (!machine_to_wait()) [[unlikely]] return false;
+  M* m = machine_to_wait();
+  if (!m) [[unlikely]] return false;
+  const G* g = m->current;   // the caller, whichever machine it goes on on
+  Mutex& mutex = MutexObject::of(self);
   Outcome outcome;
   if (checks_locks()) [[unlikely]] {
-    Mutex& mutex = MutexObject::of(self);
     outcome = checked_lock(checked(self), [&] { return mutex.try_lock(); }, [&] { return mutex.lock_until(); });
     if (outcome == Outcome::Pending) return false;
   } else {
-    outcome = MutexObject::of(self).lock_until();
+    outcome = mutex.lock_until();
   }
   if (outcome != Outcome::Fired) [[unlikely]] {
     raise_outcome(outcome);
     return false;
   }
-  note_holder(MutexObject::of(self));
+  mutex.note_holder(g->id.load(std::memory_order_relaxed));
   after_wait();
   return true;
 }
@@ -99,10 +101,10 @@ PyObject* mutex_repr(PyObject* self) {
 }
 
 PyMethodDef mutex_methods[] = {
-    {"lock", mutex_lock, METH_NOARGS, "lock()\n--\n\nPark until the mutex is ours."},
-    {"try_lock", mutex_try_lock, METH_NOARGS, "try_lock()\n--\n\nTake the mutex if that needs no waiting; tell whether it was taken."},
-    {"unlock", mutex_unlock, METH_NOARGS,
-     "unlock()\n--\n\nGive the mutex back; any goroutine or thread may. FatalError if it is not locked."},
+    quick<"lock", mutex_lock>("lock()\n--\n\nPark until the mutex is ours."),
+    quick<"try_lock", mutex_try_lock>("try_lock()\n--\n\nTake the mutex if that needs no waiting; tell whether it was taken."),
+    quick<"unlock", mutex_unlock>(
+        "unlock()\n--\n\nGive the mutex back; any goroutine or thread may. FatalError if it is not locked."),
     {"alock", mutex_alock, METH_NOARGS,
      "alock()\n--\n\nlock for asyncio tasks: await mu.alock(), or async with mu. The loop goes on meanwhile.\n\n"
      "A task that is cancelled has not got the mutex, or has it when the await returns, and its next await is cancelled."},

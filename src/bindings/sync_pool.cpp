@@ -100,7 +100,7 @@ PyObject* pool_subscript(PyObject* type, PyObject* item) { return Py_GenericAlia
 PyObject* pool_repr(PyObject*) { return PyUnicode_FromString("<Pool>"); }
 
 PyMethodDef pool_methods[] = {
-    {"get", pool_get, METH_NOARGS, "get()\n--\n\nTake some value out; if there is none, new(), or None without new."},
+    quick<"get", pool_get>("get()\n--\n\nTake some value out; if there is none, new(), or None without new."),
     {"put", pool_put, METH_O, "put(x, /)\n--\n\nPut a value in for reuse. None is ignored. It may vanish at any time."},
     {"__class_getitem__", pool_subscript, METH_O | METH_CLASS, "Pool[T] is Pool, with the type of the values told to type checkers."},
     {"__reduce__", errors::refuse_reduce, METH_NOARGS, nullptr},

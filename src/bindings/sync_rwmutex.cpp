@@ -140,18 +140,18 @@ std::string text_of(PyObject* rwmutex) {
 PyObject* rwmutex_repr(PyObject* self) { return PyUnicode_FromString(text_of(self).c_str()); }
 
 PyMethodDef rwmutex_methods[] = {
-    {"lock", rwmutex_lock, METH_NOARGS,
-     "lock()\n--\n\nLock for writing (Go's Lock): park until earlier writers and all readers are gone. Readers that come meanwhile wait for us."},
-    {"try_lock", rwmutex_try_lock, METH_NOARGS, "try_lock()\n--\n\nLock for writing if that needs no waiting; tell whether it was done."},
-    {"unlock", rwmutex_unlock, METH_NOARGS,
-     "unlock()\n--\n\nUnlock for writing; any goroutine or thread may. All readers that wait go before the next writer.\n\n"
-     "FatalError, with nothing changed, if it is not locked for writing."},
-    {"rlock", rwmutex_rlock, METH_NOARGS,
-     "rlock()\n--\n\nLock for reading (Go's RLock): park while a writer has it or waits for it.\n\n"
-     "Do not rlock() again before runlock(): a writer that comes in between blocks both."},
-    {"try_rlock", rwmutex_try_rlock, METH_NOARGS, "try_rlock()\n--\n\nLock for reading if that needs no waiting; tell whether it was done."},
-    {"runlock", rwmutex_runlock, METH_NOARGS,
-     "runlock()\n--\n\nUndo one rlock(); any goroutine or thread may. FatalError, with nothing changed, if it is not locked for reading."},
+    quick<"lock", rwmutex_lock>(
+        "lock()\n--\n\nLock for writing (Go's Lock): park until earlier writers and all readers are gone. Readers that come meanwhile wait for us."),
+    quick<"try_lock", rwmutex_try_lock>("try_lock()\n--\n\nLock for writing if that needs no waiting; tell whether it was done."),
+    quick<"unlock", rwmutex_unlock>(
+        "unlock()\n--\n\nUnlock for writing; any goroutine or thread may. All readers that wait go before the next writer.\n\n"
+        "FatalError, with nothing changed, if it is not locked for writing."),
+    quick<"rlock", rwmutex_rlock>(
+        "rlock()\n--\n\nLock for reading (Go's RLock): park while a writer has it or waits for it.\n\n"
+        "Do not rlock() again before runlock(): a writer that comes in between blocks both."),
+    quick<"try_rlock", rwmutex_try_rlock>("try_rlock()\n--\n\nLock for reading if that needs no waiting; tell whether it was done."),
+    quick<"runlock", rwmutex_runlock>(
+        "runlock()\n--\n\nUndo one rlock(); any goroutine or thread may. FatalError, with nothing changed, if it is not locked for reading."),
     {"rlocker", rwmutex_rlocker, METH_NOARGS,
      "rlocker()\n--\n\nAn object whose lock() and unlock() are our rlock() and runlock() (Go's RLocker): for with, and for Cond."},
     {"alock", rwmutex_alock, METH_NOARGS,
@@ -224,8 +224,8 @@ void rlocker_dealloc(PyObject* self) {
 }
 
 PyMethodDef rlocker_methods[] = {
-    {"lock", rlocker_lock, METH_NOARGS, "lock()\n--\n\nrlock() of its RWMutex. Parks while a writer has it or waits for it."},
-    {"unlock", rlocker_unlock, METH_NOARGS, "unlock()\n--\n\nrunlock() of its RWMutex. FatalError if that is not locked for reading."},
+    quick<"lock", rlocker_lock>("lock()\n--\n\nrlock() of its RWMutex. Parks while a writer has it or waits for it."),
+    quick<"unlock", rlocker_unlock>("unlock()\n--\n\nrunlock() of its RWMutex. FatalError if that is not locked for reading."),
     {"__enter__", rlocker_enter, METH_NOARGS, nullptr},
     {"__exit__", raw(rlocker_exit), METH_FASTCALL, nullptr},
     {"__reduce__", errors::refuse_reduce, METH_NOARGS, nullptr},

@@ -68,11 +68,11 @@ PyObject* spin_lock_repr(PyObject* self) {
 }
 
 PyMethodDef spin_lock_methods[] = {
-    {"lock", spin_lock_lock, METH_NOARGS,
-     "lock()\n--\n\nWait until the lock is ours: spin where its holder may be running, let others run, then sleep up to a millisecond between looks."},
-    {"try_lock", spin_lock_try_lock, METH_NOARGS, "try_lock()\n--\n\nTake the lock if that needs no waiting; tell whether it was taken."},
-    {"unlock", spin_lock_unlock, METH_NOARGS,
-     "unlock()\n--\n\nGive the lock back; any goroutine or thread may. FatalError if it is not locked. Never parks."},
+    quick<"lock", spin_lock_lock>(
+        "lock()\n--\n\nWait until the lock is ours: spin where its holder may be running, let others run, then sleep up to a millisecond between looks."),
+    quick<"try_lock", spin_lock_try_lock>("try_lock()\n--\n\nTake the lock if that needs no waiting; tell whether it was taken."),
+    quick<"unlock", spin_lock_unlock>(
+        "unlock()\n--\n\nGive the lock back; any goroutine or thread may. FatalError if it is not locked. Never parks."),
     {"__enter__", spin_lock_enter, METH_NOARGS, nullptr},
     {"__exit__", raw(spin_lock_exit), METH_FASTCALL, nullptr},
     {"__reduce__", refuse_copy, METH_NOARGS, nullptr},

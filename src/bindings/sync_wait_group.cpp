@@ -87,7 +87,7 @@ PyObject* wait_group_repr(PyObject* self) {
 PyMethodDef wait_group_methods[] = {
     {"add", wait_group_add, METH_O,
      "add(n, /)\n--\n\nChange the counter by n. Never parks. PanicError if it would become negative; it stays as it was then."},
-    {"done", wait_group_done, METH_NOARGS, "done()\n--\n\nadd(-1)"},
+    quick<"done", wait_group_done>("done()\n--\n\nadd(-1)"),
     {"wait", raw(wait_group_wait), METH_FASTCALL | METH_KEYWORDS,
      "wait(timeout=None)\n--\n\nPark until the counter is zero. TimeoutError when timeout (seconds) passes first."},
     {"go", raw(wait_group_go), METH_FASTCALL | METH_KEYWORDS,

@@ -184,6 +184,18 @@ def test_a_lock_that_nobody_gives_back_is_a_deadlock():
         gort.run(body)
 
 
+@pytest.mark.parametrize("bound, name", [
+    (Mutex().lock, "Mutex.lock"), (Mutex().unlock, "Mutex.unlock"), (gort.RWMutex().rlock, "RWMutex.rlock"), (gort.sync.SpinLock().lock, "SpinLock.lock"),
+    (WaitGroup().done, "WaitGroup.done"), (gort.Pool().get, "Pool.get"), (gort.gosched, "gort._gort.gosched"),
+])  # fmt: skip
+def test_a_method_without_arguments_says_so_as_those_of_python_do(bound, name):
+    with pytest.raises(TypeError) as error:
+        bound(1, 2)
+    assert str(error.value) == f"{name}() takes no arguments (2 given)"
+    with pytest.raises(TypeError, match="takes no keyword arguments"):
+        bound(timeout=1)
+
+
 def test_the_end_of_a_run_ends_waits_for_a_lock(until_waiting):
     mu, seen = Mutex(), []
 
