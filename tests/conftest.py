@@ -10,5 +10,5 @@ settings.load_profile("gort")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--values", type=int, default=100_000, help="how many values each case of test_exactly_once.py sends")
+    parser.addoption("--values", type=int, default=100_000, help="how many values each case of test_exactly_once*.py sends")
     parser.addoption("--fuzz-calls", type=int, default=300, help="how many random calls test_fuzz.py makes")
