@@ -259,6 +259,8 @@ class Histogram(NamedTuple):
         return None
 
     def __sub__(self, earlier: Histogram) -> Histogram:
+        if not isinstance(earlier, Histogram):
+            return NotImplemented
         return Histogram(tuple(a - b for a, b in zip(self.counts, earlier.counts)))
 
     def __repr__(self) -> str:

@@ -63,6 +63,7 @@ ALSO = {  # by special method, where Python itself says so
     "__getattribute__": {AttributeError},
     "__getitem__": {IndexError, KeyError},
     "plot": {ImportError},
+    "run": {OverflowError},  # of a goroutine that is int(inf): it ends the run
     "map": {OverflowError},  # concurrent.futures' own, of a timeout that no float holds
     "pickle": {pickle.PicklingError, AttributeError},
 }
