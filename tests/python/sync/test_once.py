@@ -40,15 +40,14 @@ def test_the_first_call_only(inside):
 
 def test_others_wait_until_the_first_call_is_over(until_waiting):
     def body():
-        once, go_on, order, wg = Once(), Chan(), [], WaitGroup()
-        wg.go(once.do, lambda: (go_on.recv(), order.append("first")))
-        gort.gosched()
+        once, go_on, order = Once(), Chan(), []
+        first = gort.go(once.do, lambda: (go_on.recv(), order.append("first")))
+        until_waiting(first)
         others = [gort.go(lambda: (once.do(lambda: order.append("wrong")), order.append("after"))) for _ in range(3)]
         for g in others:
             until_waiting(g)
         go_on.send(None)
-        wg.wait()
-        for g in others:
+        for g in [first, *others]:
             g.join()
         return order
 
