@@ -135,7 +135,7 @@ void Lane::wait_for_own(M* m, G* g) {
     run(m);
     return;
   }
-  if (m->p) hand_off(m, nullptr);
+  if (m->p && !m->own_ready.load(std::memory_order_acquire)) hand_off(m, nullptr);   // else it was told already (start_own), and goes on with its P
   m->current = nullptr;
   m->running.store(nullptr, std::memory_order_relaxed);
   uint64_t ticket = g->wait_word.load(std::memory_order_relaxed) >> 8;

@@ -230,8 +230,8 @@ void Lane::hand_off(M* m, G* first) {
 void Lane::start_own(M* m, M* home) {
   if (home->keeps_processor) {
     std::lock_guard hold(lock_);
-    if (pins_) {   // it waits, on no list, and does not look at its P before it is told
-      give_processor_locked(home, std::exchange(m->p, nullptr));
+    if (pins_) {   // it waits, on no list, or is about to: then it still has a P, and with a second one the first would be nobody's for ever
+      if (!home->p) give_processor_locked(home, std::exchange(m->p, nullptr));
     } else if (home->idle) {
       remove_idle_machine_locked(home);
       give_processor_locked(home, std::exchange(m->p, nullptr));
