@@ -435,6 +435,7 @@ def test_the_end_of_the_run_runs_what_is_left_to_do():
     assert sorted(done) == list(range(500))
 
 
+@with_gil   # else it is running, and refuses
 def test_a_coroutine_that_somebody_else_closes_meanwhile():
     """It is an error of the goroutine, as it would be of an event loop's task; the value that was sent is lost."""
 
