@@ -16,7 +16,6 @@ import pytest
 
 import gort
 from gort import contention, context, sched, sync
-from interpreter import WITHOUT_GIL
 
 PROGRAM = Path(__file__).with_name("fuzz_program.py")
 CALLS_OF_A_PROCESS = 1000
@@ -36,7 +35,6 @@ def fuzz(seed: int, calls: int, log: Path) -> str:
     return next(line for line in done.stdout.splitlines() if " calls: " in line)
 
 
-@pytest.mark.skipif(WITHOUT_GIL, reason="open: without a GIL Lane::start_own may lose a P, and gomaxprocs(1) then leaves none")
 def test_random_calls_of_everything_raise_what_is_documented_and_do_no_harm(request, tmp_path):
     calls = int(request.config.getoption("--fuzz-calls"))
     first = int(os.environ.get("GORT_FUZZ_SEED", "1"))
