@@ -59,6 +59,11 @@ def _python(_: Path | None, __: Path) -> Subject:
     return Subject(f"gort python {version}", "python", True, "gort", _module("ours_python"), procs)
 
 
+def _coroutines(_: Path | None, __: Path) -> Subject:
+    _require("gort")
+    return Subject("gort coroutines", "python", True, "gort", _module("ours_coroutines"))
+
+
 def _asyncio(_: Path | None, __: Path) -> Subject:
     return Subject("asyncio", "python", False, "asyncio", _module("peers.asyncio_peer"))
 
@@ -91,6 +96,7 @@ _KNOWN: dict[str, Callable[[Path | None, Path], Subject]] = {
     "native": _native,
     "go": _go,
     "python": _python,
+    "coroutines": _coroutines,
     "asyncio": _asyncio,
     "uvloop": _uvloop,
     "runloom": _runloom,
