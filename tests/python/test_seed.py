@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import gort
+from interpreter import WITHOUT_GIL
 
 
 def traced(seed: int) -> tuple[object, ...]:
@@ -116,6 +117,7 @@ def test_seeds_find_a_planted_atomicity_bug_and_the_seed_shows_it_again():
     assert not any(overfull(seed, atomic=True) for seed in range(200))
 
 
+@pytest.mark.skipif(WITHOUT_GIL, reason="without the GIL goroutines run at the same time, and the bug may show by itself")
 def test_a_run_without_a_seed_is_not_explored():
     gort.run(lambda: None, seed=3)
     assert not any(overfull(None) for _ in range(200))
