@@ -13,16 +13,16 @@ from ._gort import Chan
 MOST = (1 << 63) - 1  # Go's int
 
 
-def whole(function: str, name: str, value: Any, least: int = -MOST - 1) -> int:
-    """value as an int from least to MOST, or TypeError, or ValueError."""
+def whole(function: str, name: str, value: Any, least: int = -MOST - 1, most: int = MOST) -> int:
+    """value as an int from least to most, or TypeError, or ValueError."""
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{function}: {name} must be an int, got {type(value).__name__}") from None
     if number < least:
         raise ValueError(f"{function}: {name} must be at least {least}, got {value!r}")
-    if number > MOST:
-        raise ValueError(f"{function}: {name} must be at most {MOST}, got {value!r}")
+    if number > most:
+        raise ValueError(f"{function}: {name} must be at most {most}, got {value!r}")
     return number
 
 

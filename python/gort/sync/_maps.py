@@ -26,6 +26,7 @@ from ..errors import PanicError
 
 K = TypeVar("K")
 V = TypeVar("V")
+MOST_SHARDS = 65_536
 
 
 class Node:
@@ -222,13 +223,13 @@ class ShardedMap(Final, Methods[K, V]):
     >>> ages.load("gopher"), ages.load("python"), ages.shards
     ((15, True), (None, False), 8)
 
-    ``shards``: how many at least, rounded up to a power of two; None: four times gomaxprocs. ValueError if it is below 1.
+    ``shards``: how many at least, rounded up to a power of two; None: four times gomaxprocs. ValueError if it is below 1 or above 65,536.
     """
 
     __slots__ = ("_shards",)
 
     def __init__(self, shards: int | None = None) -> None:
-        n = 4 * _gort.gomaxprocs() if shards is None else whole("ShardedMap", "shards", shards, 1)
+        n = 4 * _gort.gomaxprocs() if shards is None else whole("ShardedMap", "shards", shards, 1, MOST_SHARDS)
         self._shards = [Shard() for _ in range(1 << (n - 1).bit_length())]
 
     @property

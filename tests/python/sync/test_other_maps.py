@@ -84,6 +84,9 @@ def test_misuse_is_an_exact_error() -> None:
     with pytest.raises(ValueError) as value:
         ShardedMap(0)
     assert str(value.value) == "ShardedMap: shards must be at least 1, got 0"
+    with pytest.raises(ValueError) as value:
+        ShardedMap(2**32)  # took all memory
+    assert str(value.value) == "ShardedMap: shards must be at most 65536, got 4294967296"
     with pytest.raises(TypeError) as kind:
         ShardedMap("3")  # type: ignore[arg-type]
     assert str(kind.value) == "ShardedMap: shards must be an int, got str"
